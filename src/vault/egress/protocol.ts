@@ -1,0 +1,77 @@
+/** A raw listening TCP handle, as it crosses IPC. */
+export type ListenerHandle = object;
+
+/**
+ * A vendor host and the origin that its requests really go to. The operator's word only. With
+ * `{ host: 'slack.com', pathPrefix: '/api/', target: 'http://127.0.0.1:4003/api/' }` a request for
+ * `https://slack.com/api/auth.test` goes to `http://127.0.0.1:4003/api/auth.test`.
+ */
+export interface Upstream {
+  host: string;
+  pathPrefix: string;
+  target: string;
+  /** `emulated`: for principals of emulated publications; `real`: for the others; `all`: for both. */
+  scope: 'emulated' | 'real' | 'all';
+}
+
+/** The operator's model keys. They stay in the egress process and are put on for message endpoints only. */
+export interface ModelCredentials {
+  anthropic?: string;
+  openai?: string;
+}
+
+/** Main process → egress process, first message over IPC. Nothing of it is ever in its environment. */
+export interface EgressStart {
+  type: 'start';
+  databaseUrl: string;
+  /** 32 bytes, base64url. */
+  rootKey: string;
+  upstreams: Upstream[];
+  modelCredentials: ModelCredentials;
+  /** Unix socket that the egress process opens for the worker's own vendor calls. */
+  platformSocket: string;
+  /** Unix socket of the worker, where `tagalong.internal` goes, with the session's id stamped on. */
+  internalSocket: string;
+}
+
+/** Headers between worker and egress process on the two private sockets; stripped from anything a sandbox sends. */
+export const privateHeaders = {
+  /** Platform socket: whose token to put on. */
+  organization: 'x-tagalong-organization',
+  installation: 'x-tagalong-installation',
+  /** Platform socket: the absolute https URL that is meant. */
+  target: 'x-tagalong-target',
+  /** Internal socket: which session asks. */
+  session: 'x-tagalong-session',
+} as const;
+
+/** Who makes a platform call. Before an installation exists, a publication's credential is confirmed with it. */
+export interface PlatformPrincipal {
+  organizationId: string;
+  /** `inst_…`, or `pub_…` while the installation is not known yet. */
+  installationId: string;
+}
+
+/** Whether the egress process is up and what it says of itself; for `doctor`. */
+export interface EgressHealth {
+  ok: boolean;
+  message: string;
+}
+
+/** The worker's side of the egress process: starts it, starts it again when it dies, and hands over listeners again. */
+export interface EgressControl {
+  /** Makes the session known: reads its policy from the database and makes its CA. */
+  openSession(session: { organizationId: string; sessionId: string }): Promise<{ caCertificatePem: string }>;
+  /** Hands a sandbox's listener over; it is served when this resolves. */
+  addListener(sessionId: string, handle: ListenerHandle): Promise<void>;
+  /** Stamps the turn on the records that follow. */
+  setTurn(sessionId: string, turnId: string | null): void;
+  closeSession(sessionId: string): Promise<void>;
+  /** A fetch whose requests carry this installation's token, put on in the egress process. */
+  platformFetch(principal: PlatformPrincipal): typeof fetch;
+  health(): Promise<EgressHealth>;
+  /** Process id of the running egress process, for tests and `doctor`. */
+  readonly pid: number | undefined;
+  /** Writes the records that are left and ends it. */
+  stop(): Promise<void>;
+}
