@@ -497,6 +497,8 @@ export const actions = pgTable(
     decision: text('decision').$type<ActionDecision>().notNull(),
     reason: text('reason'),
     state: text('state').$type<ActionState>().notNull(),
+    /** The attempt of its turn that last asked for it: a resumed turn claims what earlier attempts asked for. */
+    attempt: integer('attempt').notNull().default(1),
     result: jsonb('result').$type<Record<string, unknown>>(),
     createdAt: now('created_at'),
     settledAt: at('settled_at'),
@@ -587,6 +589,9 @@ export const egressRequests = pgTable(
 export const workers = pgTable('workers', {
   id: text('id').primaryKey(),
   host: text('host').notNull(),
+  pid: integer('pid').notNull(),
+  /** The names under which its runners lock jobs; after its death those locks are opened. */
+  jobWorkerIds: jsonb('job_worker_ids').$type<string[]>().notNull().default([]),
   startedAt: now('started_at'),
   heartbeatAt: now('heartbeat_at'),
 });

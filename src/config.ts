@@ -1,0 +1,182 @@
+import { availableParallelism } from 'node:os';
+import { resolve } from 'node:path';
+import { z } from 'zod';
+
+/** The defaults of every setting, each in this one place. */
+export const defaults = {
+  port: 8787,
+  host: '127.0.0.1',
+  home: './.tagalong',
+  roles: ['gateway', 'worker'],
+  turnsPerCore: 4,
+  sandbox: 'bubblewrap',
+  slackApiUrl: 'https://slack.com/api/',
+  githubApiUrl: 'https://api.github.com',
+  linearApiUrl: 'https://api.linear.app/graphql',
+  anthropicBaseUrl: 'https://api.anthropic.com',
+  openaiBaseUrl: 'https://api.openai.com/v1',
+} as const;
+
+export type Role = 'gateway' | 'worker';
+
+/** Everything that the environment says, checked. Secrets in it are never logged. */
+export interface Config {
+  port: number;
+  host: string;
+  /** Origin by which providers and people reach the gateway, without a trailing slash. */
+  baseUrl: string;
+  home: string;
+  /** Undefined: the embedded Postgres. */
+  databaseUrl: string | undefined;
+  rootKey: Uint8Array | undefined;
+  apiKey: string | undefined;
+  roles: readonly Role[];
+  maxTurns: number;
+  sandbox: 'bubblewrap' | 'none';
+  /** The operator's own origins of the vendors' APIs; undefined is the vendor's own. */
+  vendors: { slack: string | undefined; github: string | undefined; linear: string | undefined };
+  models: {
+    anthropic: { apiKey: string | undefined; baseUrl: string | undefined };
+    openai: { apiKey: string | undefined; baseUrl: string | undefined };
+  };
+  logLevel: string;
+}
+
+/** The environment is wrong. Each problem names the variable, what is wrong with its value, and what it takes. */
+export class ConfigError extends Error {
+  override name = 'ConfigError';
+  readonly problems: readonly string[];
+  constructor(problems: readonly string[]) {
+    super(`The configuration is wrong:\n${problems.map((problem) => `  - ${problem}`).join('\n')}`);
+    this.problems = problems;
+  }
+}
+
+/** The exit code of a process whose configuration is wrong. */
+export const configExitCode = 3;
+
+const wholeNumber = (least: number, most: number) =>
+  z.string().refine((value) => /^\d+$/.test(value) && Number(value) >= least && Number(value) <= most, {
+    error: `takes a whole number from ${least} to ${most}`,
+  });
+
+const httpUrl = z.string().refine(
+  (value) => {
+    if (!URL.canParse(value)) return false;
+    const url = new URL(value);
+    return /^https?:$/.test(url.protocol) && !url.username && !url.password && !url.search && !url.hash;
+  },
+  { error: 'takes an http or https URL without user, password, query or fragment' },
+);
+
+const schema = z.object({
+  PORT: wholeNumber(0, 65_535).optional(),
+  HOST: z
+    .string()
+    .regex(/^[A-Za-z0-9.:_-]+$/, { error: 'takes an address or a host name' })
+    .optional(),
+  TAGALONG_BASE_URL: httpUrl.optional(),
+  TAGALONG_HOME: z.string().optional(),
+  DATABASE_URL: z
+    .string()
+    .regex(/^postgres(ql)?:\/\/.+/, { error: 'takes a URL that starts with postgres://' })
+    .optional(),
+  TAGALONG_ROOT_KEY: z
+    .string()
+    .refine((value) => decodeRootKey(value) !== undefined, { error: 'takes 32 bytes in base64url or hex' })
+    .optional(),
+  TAGALONG_API_KEY: z.string().min(16, { error: 'takes at least 16 characters' }).optional(),
+  TAGALONG_ROLES: z
+    .string()
+    .refine((value) => splitRoles(value).every((role) => role === 'gateway' || role === 'worker'), {
+      error: 'takes gateway, worker, or both with a comma between them',
+    })
+    .optional(),
+  TAGALONG_MAX_TURNS: wholeNumber(1, 1_000).optional(),
+  TAGALONG_SANDBOX: z
+    .enum(['bubblewrap', 'none'], { error: 'takes bubblewrap, or none to run agents without any isolation' })
+    .optional(),
+  TAGALONG_LOG_LEVEL: z
+    .enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], {
+      error: 'takes fatal, error, warn, info, debug, trace or silent',
+    })
+    .optional(),
+  SLACK_API_URL: httpUrl.optional(),
+  GITHUB_API_URL: httpUrl.optional(),
+  LINEAR_API_URL: httpUrl.optional(),
+  ANTHROPIC_API_KEY: z.string().optional(),
+  ANTHROPIC_BASE_URL: httpUrl.optional(),
+  OPENAI_API_KEY: z.string().optional(),
+  OPENAI_BASE_URL: httpUrl.optional(),
+});
+
+/** 32 bytes from base64url, base64 or hex; undefined when it is not that. */
+export function decodeRootKey(value: string): Uint8Array | undefined {
+  const text = value.trim();
+  if (/^[0-9a-f]{64}$/i.test(text)) return Buffer.from(text, 'hex');
+  if (!/^[A-Za-z0-9_+/-]+=*$/.test(text)) return undefined;
+  const bytes = Buffer.from(text, 'base64url');
+  return bytes.length === 32 ? bytes : undefined;
+}
+
+function splitRoles(value: string): string[] {
+  return value.split(',').map((role) => role.trim());
+}
+
+/**
+ * Checks the environment whole and answers the configuration. Empty variables count as not set.
+ * @throws ConfigError with one problem per wrong variable; values that may be secret are not repeated in it.
+ */
+export function readConfig(environment: Readonly<Record<string, string | undefined>>): Config {
+  const present = Object.fromEntries(
+    Object.entries(environment).filter(([, value]) => value !== undefined && value !== ''),
+  );
+  const parsed = schema.safeParse(present);
+  const problems = parsed.success
+    ? []
+    : parsed.error.issues.map((issue) => describe(String(issue.path[0]), issue.message, present));
+  if (present.DATABASE_URL && !present.TAGALONG_ROOT_KEY) {
+    problems.push(
+      'TAGALONG_ROOT_KEY is required with DATABASE_URL: set 32 random bytes, as made by `openssl rand -hex 32`, and keep them safe.',
+    );
+  }
+  if (!parsed.success || problems.length > 0) throw new ConfigError(problems);
+  const env = parsed.data;
+  const port = Number(env.PORT ?? defaults.port);
+  const host = env.HOST ?? defaults.host;
+  return {
+    port,
+    host,
+    baseUrl: (env.TAGALONG_BASE_URL ?? localOrigin(host, port)).replace(/\/+$/, ''),
+    home: resolve(env.TAGALONG_HOME ?? defaults.home),
+    databaseUrl: env.DATABASE_URL,
+    rootKey: env.TAGALONG_ROOT_KEY === undefined ? undefined : decodeRootKey(env.TAGALONG_ROOT_KEY),
+    apiKey: env.TAGALONG_API_KEY,
+    roles: env.TAGALONG_ROLES === undefined ? defaults.roles : (splitRoles(env.TAGALONG_ROLES) as Role[]),
+    maxTurns: Number(env.TAGALONG_MAX_TURNS ?? defaults.turnsPerCore * availableParallelism()),
+    sandbox: env.TAGALONG_SANDBOX ?? defaults.sandbox,
+    vendors: { slack: env.SLACK_API_URL, github: env.GITHUB_API_URL, linear: env.LINEAR_API_URL },
+    models: {
+      anthropic: { apiKey: env.ANTHROPIC_API_KEY, baseUrl: env.ANTHROPIC_BASE_URL },
+      openai: { apiKey: env.OPENAI_API_KEY, baseUrl: env.OPENAI_BASE_URL },
+    },
+    logLevel: env.TAGALONG_LOG_LEVEL ?? 'info',
+  };
+}
+
+/** The origin under which a server on this host and port is reached from this machine. */
+export function localOrigin(host: string, port: number): string {
+  const reachable = host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host;
+  return `http://${reachable.includes(':') ? `[${reachable}]` : reachable}:${port}`;
+}
+
+const secretVariables = /KEY|DATABASE_URL/;
+
+function describe(
+  variable: string,
+  problem: string,
+  present: Readonly<Record<string, string | undefined>>,
+): string {
+  const value = secretVariables.test(variable) ? 'its value' : `"${present[variable] ?? ''}"`;
+  return `${variable} is wrong: ${value} does not fit. It ${problem}.`;
+}

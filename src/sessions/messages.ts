@@ -1,0 +1,51 @@
+import type { Transaction } from '../store/connection.ts';
+import { newId } from '../store/ids.ts';
+import { enqueue } from '../store/jobs.ts';
+import { type MessageAuthor, messages } from '../store/schema.ts';
+import { appendEvents } from './event-log.ts';
+
+export interface NewMessage {
+  organizationId: string;
+  sessionId: string;
+  anchorId: string | null;
+  publicationId: string | null;
+  /** One per message at its source; a second one with the same key is not stored. */
+  externalKey: string;
+  author: MessageAuthor;
+  authority: boolean;
+  body: string;
+  place: Record<string, string>;
+  deliveryId: string | null;
+}
+
+/**
+ * Adds a message to the session's log and to what waits for its next turn, and makes sure that there is a turn to
+ * come. Answers its id, or undefined when this message is there already.
+ */
+export async function addMessage(tx: Transaction, message: NewMessage): Promise<string | undefined> {
+  const id = newId('msg');
+  const stored = await tx
+    .insert(messages)
+    .values({ id, ...message })
+    .onConflictDoNothing({ target: [messages.publicationId, messages.externalKey] })
+    .returning({ id: messages.id });
+  if (stored.length === 0) return undefined;
+  await appendEvents(tx, message.organizationId, message.sessionId, null, [
+    {
+      type: 'user.message',
+      payload: {
+        content: [{ type: 'text', text: message.body }],
+        message_id: id,
+        author: message.author,
+        authority: message.authority,
+      },
+    },
+  ]);
+  await enqueueTurn(tx, message.organizationId, message.sessionId);
+  return id;
+}
+
+/** One waiting turn job per session is enough: it takes all that waits. */
+export function enqueueTurn(tx: Transaction, organizationId: string, sessionId: string): Promise<void> {
+  return enqueue(tx, 'turn', { organizationId, sessionId }, { key: `turn:${sessionId}` });
+}
