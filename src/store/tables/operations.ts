@@ -1,0 +1,44 @@
+import { bigint, index, integer, jsonb, pgTable, text } from 'drizzle-orm/pg-core';
+import { now } from './columns.ts';
+import { organizationId } from './organizations.ts';
+
+export type EgressDecision = 'allowed' | 'refused' | 'failed';
+
+/** Every request through the egress process. No query values, no bodies, no secrets. */
+export const egressRequests = pgTable(
+  'egress_requests',
+  {
+    id: text('id').primaryKey(),
+    organizationId: organizationId(),
+    sessionId: text('session_id'),
+    installationId: text('installation_id'),
+    turnId: text('turn_id'),
+    at: now('at'),
+    method: text('method').notNull(),
+    scheme: text('scheme').notNull(),
+    host: text('host').notNull(),
+    port: integer('port').notNull(),
+    path: text('path').notNull(),
+    status: integer('status'),
+    bytesUp: bigint('bytes_up', { mode: 'number' }).notNull().default(0),
+    bytesDown: bigint('bytes_down', { mode: 'number' }).notNull().default(0),
+    durationMs: integer('duration_ms').notNull().default(0),
+    /** The credential's display name. */
+    credential: text('credential'),
+    decision: text('decision').$type<EgressDecision>().notNull(),
+    /** Which rule decided. */
+    rule: text('rule').notNull(),
+  },
+  (t) => [index('egress_requests_session').on(t.organizationId, t.sessionId, t.id)],
+);
+
+/** Processes with the worker role, by their heartbeat. */
+export const workers = pgTable('workers', {
+  id: text('id').primaryKey(),
+  host: text('host').notNull(),
+  pid: integer('pid').notNull(),
+  /** The names under which its runners lock jobs; after its death those locks are opened. */
+  jobWorkerIds: jsonb('job_worker_ids').$type<string[]>().notNull().default([]),
+  startedAt: now('started_at'),
+  heartbeatAt: now('heartbeat_at'),
+});

@@ -1,0 +1,100 @@
+import { sql } from 'drizzle-orm';
+import { boolean, foreignKey, index, jsonb, pgTable, text, unique, uniqueIndex } from 'drizzle-orm/pg-core';
+import { agents } from './agents.ts';
+import { at, now } from './columns.ts';
+import { organizationId } from './organizations.ts';
+
+export type PublicationState =
+  | 'pending_setup'
+  | 'credentials_filled'
+  | 'awaiting_install'
+  | 'live'
+  | 'needs_reauth'
+  | 'suspended'
+  | 'unpublished';
+export type ProviderName = 'slack' | 'github' | 'linear';
+export type Grant = 'on' | 'ask' | 'off';
+
+export const publications = pgTable(
+  'publications',
+  {
+    id: text('id').primaryKey(),
+    organizationId: organizationId(),
+    agentId: text('agent_id').notNull(),
+    provider: text('provider').$type<ProviderName>().notNull(),
+    state: text('state').$type<PublicationState>().notNull().default('pending_setup'),
+    /** Why it is in this state, in words for an admin. */
+    stateReason: text('state_reason'),
+    /** Deviations from the provider's default grants, by capability name (without the provider prefix). */
+    capabilities: jsonb('capabilities').$type<Record<string, Grant>>().notNull().default({}),
+    policy: jsonb('policy').$type<Record<string, unknown>>().notNull().default({}),
+    /** Published into the emulated workplace: vendor hosts map to it, and `/workplace` shows it. */
+    emulated: boolean('emulated').notNull().default(false),
+    createdAt: now('created_at'),
+    updatedAt: now('updated_at'),
+  },
+  (t) => [
+    unique().on(t.organizationId, t.id),
+    foreignKey({
+      columns: [t.organizationId, t.agentId],
+      foreignColumns: [agents.organizationId, agents.id],
+    }),
+  ],
+);
+
+/** What the provider says we are in one workspace; filled by its own "who am I" call. */
+export interface InstallationIdentity {
+  /** Slack team id, GitHub installation id, Linear organization id. */
+  workspaceId: string;
+  workspaceName?: string;
+  /** Slack app id, GitHub App id, Linear OAuth client id. */
+  appId?: string;
+  /** Slack bot user id, GitHub `<slug>[bot]` user id, Linear app user id. */
+  userId?: string;
+  /** Slack `bot_id`. */
+  botId?: string;
+  /** What people type after `@`: Slack display name, GitHub App slug, Linear app user name. */
+  handle?: string;
+}
+
+export const installations = pgTable(
+  'installations',
+  {
+    id: text('id').primaryKey(),
+    organizationId: organizationId(),
+    publicationId: text('publication_id').notNull(),
+    provider: text('provider').$type<ProviderName>().notNull(),
+    identity: jsonb('identity').$type<InstallationIdentity>().notNull(),
+    createdAt: now('created_at'),
+    updatedAt: now('updated_at'),
+  },
+  (t) => [
+    unique().on(t.organizationId, t.id),
+    foreignKey({
+      columns: [t.organizationId, t.publicationId],
+      foreignColumns: [publications.organizationId, publications.id],
+    }).onDelete('cascade'),
+    uniqueIndex('installations_workspace').on(t.publicationId, sql`(identity->>'workspaceId')`),
+  ],
+);
+
+/** Signing secrets of webhooks, sealed with the gateway's own key. More than one while one is replaced. */
+export const webhookSecrets = pgTable(
+  'webhook_secrets',
+  {
+    id: text('id').primaryKey(),
+    organizationId: organizationId(),
+    publicationId: text('publication_id').notNull(),
+    sealed: text('sealed').notNull(),
+    createdAt: now('created_at'),
+    /** After this time it is no longer honoured. */
+    expiresAt: at('expires_at'),
+  },
+  (t) => [
+    foreignKey({
+      columns: [t.organizationId, t.publicationId],
+      foreignColumns: [publications.organizationId, publications.id],
+    }).onDelete('cascade'),
+    index('webhook_secrets_publication').on(t.publicationId),
+  ],
+);
