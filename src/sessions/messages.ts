@@ -20,10 +20,14 @@ export interface NewMessage {
 
 /**
  * Adds a message to the session's log and to what waits for its next turn, and makes sure that there is a turn to
- * come. Answers its id, or undefined when this message is there already.
+ * come. Answers its id and that of its event, or undefined when this message is there already.
  */
-export async function addMessage(tx: Transaction, message: NewMessage): Promise<string | undefined> {
+export async function addMessage(
+  tx: Transaction,
+  message: NewMessage,
+): Promise<{ messageId: string; eventId: string } | undefined> {
   const id = newId('msg');
+  const eventId = newId('sevt');
   const stored = await tx
     .insert(messages)
     .values({ id, ...message })
@@ -32,7 +36,9 @@ export async function addMessage(tx: Transaction, message: NewMessage): Promise<
   if (stored.length === 0) return undefined;
   await appendEvents(tx, message.organizationId, message.sessionId, null, [
     {
+      id: eventId,
       type: 'user.message',
+      processedAt: null,
       payload: {
         content: [{ type: 'text', text: message.body }],
         message_id: id,
@@ -42,7 +48,7 @@ export async function addMessage(tx: Transaction, message: NewMessage): Promise<
     },
   ]);
   await enqueueTurn(tx, message.organizationId, message.sessionId);
-  return id;
+  return { messageId: id, eventId };
 }
 
 /** One waiting turn job per session is enough: it takes all that waits. */

@@ -173,7 +173,7 @@ async function followMessage(
 
   return withOrganization(database, organizationId, async (tx) => {
     const { anchorId, sessionId } = await ensureAnchor(tx, publication, installation, signal.anchor);
-    const messageId = await addMessage(tx, {
+    const added = await addMessage(tx, {
       organizationId,
       sessionId,
       anchorId,
@@ -185,7 +185,8 @@ async function followMessage(
       place: signal.place,
       deliveryId: delivery.id,
     });
-    if (!messageId) return { kind: 'ignored', reason: 'duplicate_message', sessionId };
+    if (!added) return { kind: 'ignored', reason: 'duplicate_message', sessionId };
+    const { messageId } = added;
     await enqueue(
       tx,
       'presence',

@@ -1,13 +1,13 @@
-import { and, asc, eq, inArray, sql } from 'drizzle-orm';
+import { and, asc, eq, inArray, isNull, sql } from 'drizzle-orm';
 import type { Transaction } from '../store/connection.ts';
 import { newId } from '../store/ids.ts';
 import {
   actions,
   agentVersions,
-  anchors,
   installations,
   messages,
   publications,
+  sessionEvents,
   sessions,
   turns,
 } from '../store/schema.ts';
@@ -106,6 +106,10 @@ export async function claimTurn(
       ),
     );
   await tx
+    .update(sessionEvents)
+    .set({ processedAt: sql`now()` })
+    .where(and(eq(sessionEvents.sessionId, sessionId), isNull(sessionEvents.processedAt)));
+  await tx
     .update(sessions)
     .set({ status: 'running', updatedAt: sql`now()` })
     .where(eq(sessions.id, sessionId));
@@ -164,12 +168,6 @@ async function giveUid(tx: Transaction, sessionId: string, firstUid: number): Pr
   const uid = firstUid + Number(next.rows[0]?.n ?? 0);
   await tx.update(sessions).set({ uid }).where(eq(sessions.id, sessionId));
   return uid;
-}
-
-/** The anchors' place and provider of a turn's reply, for presence. */
-export async function anchorOf(tx: Transaction, anchorId: string) {
-  const rows = await tx.select().from(anchors).where(eq(anchors.id, anchorId));
-  return rows[0];
 }
 
 /** Committed just before the program is asked: from here on the outcome is unknown until the turn is closed. */

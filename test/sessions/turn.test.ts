@@ -25,7 +25,7 @@ interface Bench {
   runner: TurnRunner;
   replies: TurnReply[];
   failures: TurnReply[];
-  say(text: string, fields?: { key?: string; deliveryId?: string }): Promise<string | undefined>;
+  say(text: string, fields?: { key?: string; deliveryId?: string }): Promise<unknown>;
   run(): Promise<void>;
 }
 
