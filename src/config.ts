@@ -85,7 +85,7 @@ const schema = z.object({
     .string()
     .refine((value) => decodeRootKey(value) !== undefined, { error: 'takes 32 bytes in base64url or hex' })
     .optional(),
-  TAGALONG_API_KEY: z.string().min(16, { error: 'takes at least 16 characters' }).optional(),
+  TAGALONG_API_KEY: z.string().min(20, { error: 'takes at least 20 characters' }).optional(),
   TAGALONG_ROLES: z
     .string()
     .refine((value) => splitRoles(value).every((role) => role === 'gateway' || role === 'worker'), {

@@ -21,7 +21,7 @@ const rooms = [
   'config.ts',
 ];
 /** Composition roots may know everything. Nobody imports them but the command line, which is one itself. */
-const roots = ['main.ts', 'egress.ts', 'cli'];
+const roots = ['main.ts', 'worker-role.ts', 'gateway-role.ts', 'workplace-role.ts', 'egress.ts', 'cli'];
 /** Vendor SDKs stop at their provider, or at the emulation of the vendor. */
 const vendorPackages: Record<string, string> = {
   '@slack/': 'providers/slack',

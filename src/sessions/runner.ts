@@ -26,7 +26,9 @@ export async function startRunner(options: RunnerOptions): Promise<{ stop(): Pro
     connectionString: options.databaseUrl,
     max: Math.min(options.concurrency, 8) + 2,
   });
-  pool.on('error', (error) => logger.debug({ err: error }, 'a connection of the job runner broke'));
+  const onError = (error: Error) => logger.debug({ err: error }, 'a connection of the job runner broke');
+  pool.on('error', onError);
+  pool.on('connect', (client) => client.on('error', onError));
   const taskList: TaskList = Object.fromEntries(
     tasks.map((task) => {
       const handle = options.handlers[task] as (payload: unknown) => Promise<void>;

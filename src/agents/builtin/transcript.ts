@@ -1,0 +1,142 @@
+import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, truncateSync, writeSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import type { ModelMessage, ToolCallPart, ToolModelMessage } from 'ai';
+
+/** The memory of one conversation, on disk: one JSON per line, each on the disk before work goes on. */
+export interface Transcript {
+  readonly messages: readonly ModelMessage[];
+  append(message: ModelMessage): void;
+}
+
+const idPattern = /^conv_[0-9a-z]{20,40}$/;
+const roles = new Set(['user', 'assistant', 'tool']);
+
+/** What a tool call got whose result was never written: the program was ended while it ran. */
+export const interruptedResult =
+  'Interrupted: the program was ended while this ran. It is not known whether it took effect; look before you do it again.';
+
+const fileOf = (folder: string, id: string): string | undefined =>
+  idPattern.test(id) ? join(folder, `${id}.jsonl`) : undefined;
+
+/** Starts an empty one. */
+export function createTranscript(folder: string, id: string): Transcript {
+  const file = fileOf(folder, id);
+  if (!file) throw new Error(`${id} is no id of a conversation`);
+  mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+  writeLine(file, { type: 'conversation', version: 1, id }, 'wx');
+  syncFolder(folder);
+  return openTranscript(file, []);
+}
+
+/**
+ * Reads one back; undefined when there is none. A last line that was cut off is dropped, lines that are no message are
+ * skipped, and tool calls without a result get one that says so: a model refuses a conversation without.
+ */
+export function loadTranscript(folder: string, id: string): Transcript | undefined {
+  const file = fileOf(folder, id);
+  let content: Buffer;
+  try {
+    if (!file) return undefined;
+    content = readFileSync(file);
+  } catch {
+    return undefined;
+  }
+  const whole = content.lastIndexOf(10) + 1;
+  // Else the next line would be glued to the torn one.
+  if (whole < content.length) truncateSync(file, whole);
+  const messages = content.subarray(0, whole).toString('utf8').split('\n').flatMap(readMessage);
+  const transcript = openTranscript(file, messages);
+  const last = transcript.messages.at(-1);
+  const repaired = repair(messages);
+  messages.splice(0, messages.length, ...repaired);
+  // The only place where this happens in use is the end; keep it there for good.
+  const added = repaired.at(-1);
+  if (added && added !== last && last?.role === 'assistant')
+    writeLine(file, { type: 'message', message: added }, 'a');
+  return transcript;
+}
+
+function openTranscript(file: string, messages: ModelMessage[]): Transcript {
+  return {
+    messages,
+    append(message) {
+      writeLine(file, { type: 'message', message }, 'a');
+      messages.push(message);
+    },
+  };
+}
+
+function readMessage(line: string): ModelMessage[] {
+  try {
+    const { type, message } = JSON.parse(line) as { type?: unknown; message?: ModelMessage };
+    if (type !== 'message' || !message || !roles.has(message.role)) return [];
+    return typeof message.content === 'string' || Array.isArray(message.content) ? [message] : [];
+  } catch {
+    return [];
+  }
+}
+
+/** Puts a result behind every tool call that has none, and takes away results that answer no call. */
+export function repair(messages: readonly ModelMessage[]): ModelMessage[] {
+  const repaired: ModelMessage[] = [];
+  let waiting = new Map<string, ToolCallPart>();
+  const settle = () => {
+    if (waiting.size > 0) repaired.push(interrupted([...waiting.values()]));
+    waiting = new Map();
+  };
+  for (const message of messages) {
+    if (message.role === 'tool') {
+      const content = message.content.filter(
+        (part) => part.type !== 'tool-result' || waiting.delete(part.toolCallId),
+      );
+      if (content.length > 0) repaired.push({ ...message, content });
+      continue;
+    }
+    settle();
+    repaired.push(message);
+    for (const call of toolCallsOf(message)) waiting.set(call.toolCallId, call);
+  }
+  settle();
+  return repaired;
+}
+
+/** The tool calls of a message that are ours to run. */
+export function toolCallsOf(message: ModelMessage): ToolCallPart[] {
+  if (message.role !== 'assistant' || typeof message.content === 'string') return [];
+  return message.content.filter(
+    (part) => part.type === 'tool-call' && !part.providerExecuted,
+  ) as ToolCallPart[];
+}
+
+function interrupted(calls: ToolCallPart[]): ToolModelMessage {
+  return {
+    role: 'tool',
+    content: calls.map(({ toolCallId, toolName }) => ({
+      type: 'tool-result',
+      toolCallId,
+      toolName,
+      output: { type: 'error-text', value: interruptedResult },
+    })),
+  };
+}
+
+function writeLine(file: string, value: unknown, flags: 'a' | 'wx'): void {
+  const line = Buffer.from(`${JSON.stringify(value)}\n`);
+  const fd = openSync(file, flags, 0o600);
+  try {
+    for (let written = 0; written < line.length; ) written += writeSync(fd, line, written);
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** A new file is there for good only when its folder is written as well. */
+function syncFolder(folder: string): void {
+  const fd = openSync(folder, 'r');
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}

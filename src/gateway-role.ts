@@ -1,0 +1,44 @@
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import type { Config } from './config.ts';
+import type { PublishingDeps } from './gateway/publishing.ts';
+import { createGateway, listenGateway } from './gateway/server.ts';
+import { ignoreReasons } from './providers/ignore-reasons.ts';
+import { createDirectSessions } from './sessions/direct.ts';
+import { connectInbox } from './store/inbox.ts';
+import type { WorkplaceHandle } from './workplace/client.ts';
+
+/** What publishing needs, with the address that is known once the gateway listens. */
+export type Publishing = PublishingDeps & { config: { baseUrl: string } };
+
+export interface GatewayParts {
+  config: Config;
+  databaseUrl: string;
+  publishing: Publishing;
+  workplace: WorkplaceHandle | undefined;
+}
+
+/** Puts the gateway together and listens. Answers its port and how to stop it. */
+export async function startGatewayRole(
+  parts: GatewayParts,
+): Promise<{ port: number; stop(): Promise<void> }> {
+  const { config, publishing } = parts;
+  const inbox = connectInbox(parts.databaseUrl);
+  const consoleFolder = fileURLToPath(new URL('../console/dist', import.meta.url));
+  const gateway = createGateway({
+    ...publishing,
+    inbox,
+    ignoreReasons,
+    sessions: createDirectSessions(publishing.database),
+    consoleFolder: existsSync(consoleFolder) ? consoleFolder : undefined,
+    ...(parts.workplace ? { workplace: parts.workplace } : {}),
+  });
+  const listening = await listenGateway(gateway, { host: config.host, port: config.port });
+  return {
+    port: listening.port,
+    async stop() {
+      await listening.close();
+      await inbox.end();
+    },
+  };
+}

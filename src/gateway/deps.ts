@@ -1,0 +1,53 @@
+import type { Pool } from 'pg';
+import type { Logger } from 'pino';
+import type { ProviderAdapter } from '../providers/provider.ts';
+import type { Database } from '../store/connection.ts';
+import type { ProviderName } from '../store/schema.ts';
+import type { PlatformPrincipal } from '../vault/egress/protocol.ts';
+import type { GatewaySecrets } from './secrets.ts';
+import type { WebhookLimits } from './webhooks.ts';
+
+/** What the gateway needs of a provider. */
+export type GatewayAdapter = Pick<ProviderAdapter, 'webhook' | 'splitCredentials' | 'whoAmI'>;
+
+/** What callers of the REST API can tell a session; the sessions room does it. */
+export interface SessionsPort {
+  /** Makes a session of the agent (its newest version unless one is named) that no provider knows of. Answers its id. */
+  create(input: {
+    organizationId: string;
+    agentId: string;
+    agentVersion: number | undefined;
+    title: string | undefined;
+    metadata: Record<string, string>;
+  }): Promise<string>;
+  /** Appends a `user.message` and lets a turn start. Answers the event's id. */
+  say(input: { organizationId: string; sessionId: string; text: string }): Promise<string>;
+  /** Appends a `user.interrupt` and ends the running turn, if any. Answers the event's id. */
+  interrupt(input: { organizationId: string; sessionId: string }): Promise<string>;
+}
+
+export interface GatewayConfig {
+  /** As others reach us: `https://tagalong.example.com`, without a path. */
+  baseUrl: string;
+}
+
+export interface GatewayDeps {
+  database: Database;
+  /** The webhook door's own connections: `connectInbox(url)`. */
+  inbox: Pool;
+  adapters: Readonly<Record<ProviderName, GatewayAdapter>>;
+  /** A sentence for each reason for which a delivery is ignored. */
+  ignoreReasons: Readonly<Record<string, string>>;
+  secrets: GatewaySecrets;
+  platformFetch(principal: PlatformPrincipal): typeof fetch;
+  /** Without it sessions can be read but neither made nor spoken to by API. */
+  sessions?: SessionsPort;
+  /** The emulated workplace, where one runs. */
+  workplace?: { apiUrl: string; apiSecret: string };
+  config: GatewayConfig;
+  /** The built console; undefined or missing where it is not built. */
+  consoleFolder: string | undefined;
+  clock: () => Date;
+  logger: Logger;
+  webhookLimits?: Partial<WebhookLimits>;
+}

@@ -1,0 +1,177 @@
+import { randomUUID } from 'node:crypto';
+import { and, eq, isNotNull, lt, sql } from 'drizzle-orm';
+import type { Grants } from '../capabilities/capability.ts';
+import type { ProviderTool } from '../providers/provider.ts';
+import type { Transaction } from '../store/connection.ts';
+import { newId } from '../store/ids.ts';
+import { enqueue } from '../store/jobs.ts';
+import { type ActionState, actions, messages, outbox, type ProviderName } from '../store/schema.ts';
+import { hashCall } from './canonical-json.ts';
+import { cleanRecord } from './clean-text.ts';
+import { passGate } from './gate.ts';
+
+export interface ActionInput {
+  organizationId: string;
+  sessionId: string;
+  provider: ProviderName;
+  /** Of the publication, as they are now. */
+  grants: Grants;
+  tool: Pick<ProviderTool, 'name' | 'capability' | 'effect'>;
+  /** Checked against the tool's schema already. */
+  arguments: Readonly<Record<string, unknown>>;
+  turn: { id: string; attempt: number } | undefined;
+  /** Where it acts. */
+  anchor: { id: string; installationId: string } | undefined;
+}
+
+/** What became of a call at the gate. */
+export type Submission =
+  | { kind: 'refused'; actionId: string; reason: string }
+  /** A write is on its way through the outbox. */
+  | { kind: 'queued'; actionId: string }
+  /** A read: the caller performs it now and records the result with `settleRead`. */
+  | { kind: 'perform'; actionId: string }
+  /** An interrupted attempt of this turn asked the same; this is what came of it. */
+  | { kind: 'settled'; actionId: string; state: 'sent' | 'failed'; text: string };
+
+/**
+ * The one way by which an agent acts outside: gate, action row, and for an allowed write its outbox row and `send`
+ * job, all in the caller's transaction. In a resumed turn the n-th identical call (tool and canonical arguments) takes
+ * the place of the n-th write that earlier attempts recorded, and nothing is done again.
+ */
+export async function submitAction(tx: Transaction, input: ActionInput): Promise<Submission> {
+  const { organizationId, sessionId, provider, tool, turn, anchor } = input;
+  const argumentsNow = cleanRecord(input.arguments);
+  const argumentsHash = hashCall(tool.name, argumentsNow);
+  const refusal = await refusalOf(tx, input);
+  if (refusal === undefined && turn && tool.effect === 'write') {
+    const earlier = await claimEarlier(tx, turn, argumentsHash);
+    if (earlier) return earlier;
+  }
+  const actionId = newId('action');
+  await tx.insert(actions).values({
+    id: actionId,
+    organizationId,
+    sessionId,
+    turnId: turn?.id ?? null,
+    attempt: turn?.attempt ?? 1,
+    anchorId: anchor?.id ?? null,
+    installationId: anchor?.installationId ?? null,
+    provider,
+    capability: tool.capability,
+    tool: tool.name,
+    arguments: argumentsNow,
+    argumentsHash,
+    decision: refusal === undefined ? 'allowed' : 'refused',
+    reason: refusal ?? null,
+    state: refusal === undefined ? 'queued' : 'refused',
+    settledAt: refusal === undefined ? null : sql`now()`,
+  });
+  if (refusal !== undefined || !anchor) return { kind: 'refused', actionId, reason: refusal ?? '' };
+  if (tool.effect === 'read') return { kind: 'perform', actionId };
+  await tx.insert(outbox).values({
+    id: newId('out'),
+    organizationId,
+    actionId,
+    anchorId: anchor.id,
+    installationId: anchor.installationId,
+    mark: randomUUID(),
+  });
+  await enqueueSend(tx, organizationId, anchor.id);
+  return { kind: 'queued', actionId };
+}
+
+/** Makes sure that a `send` job comes for this anchor; one that waits already is moved to this time. */
+export function enqueueSend(
+  tx: Transaction,
+  organizationId: string,
+  anchorId: string,
+  runAt?: Date,
+): Promise<void> {
+  const options = { key: `send:${anchorId}`, ...(runAt && { runAt }) };
+  return enqueue(tx, 'send', { organizationId, anchorId }, options);
+}
+
+/** Records what a read came to. */
+export async function settleRead(
+  tx: Transaction,
+  actionId: string,
+  outcome: { state: Extract<ActionState, 'sent' | 'failed'>; text: string; ref?: Record<string, string> },
+): Promise<void> {
+  const failed = outcome.state === 'failed';
+  await tx
+    .update(actions)
+    .set({
+      state: outcome.state,
+      reason: failed ? outcome.text : null,
+      result: failed ? null : cleanRecord({ text: outcome.text, ...(outcome.ref && { ref: outcome.ref }) }),
+      settledAt: sql`now()`,
+    })
+    .where(eq(actions.id, actionId));
+}
+
+async function refusalOf(tx: Transaction, input: ActionInput): Promise<string | undefined> {
+  if (!input.turn) return 'No turn is running in this session, so nothing can be done outside now.';
+  if (!input.anchor) return `This session has no place in ${input.provider} to act in.`;
+  const passage = passGate({
+    provider: input.provider,
+    capability: input.tool.capability,
+    grants: input.grants,
+    readOutsiders: await hasReadOutsiders(tx, input.sessionId),
+  });
+  return passage.allowed ? undefined : passage.reason;
+}
+
+/** Whether a turn of this session was given text by people without authority: the agent remembers it. */
+async function hasReadOutsiders(tx: Transaction, sessionId: string): Promise<boolean> {
+  const found = await tx
+    .select({ id: messages.id })
+    .from(messages)
+    .where(and(eq(messages.sessionId, sessionId), eq(messages.authority, false), isNotNull(messages.turnId)))
+    .limit(1);
+  return found.length > 0;
+}
+
+/** Takes the oldest identical write of an earlier attempt that this attempt has not asked for yet. */
+async function claimEarlier(
+  tx: Transaction,
+  turn: { id: string; attempt: number },
+  argumentsHash: string,
+): Promise<Submission | undefined> {
+  const found = await tx
+    .select({ id: actions.id, state: actions.state, reason: actions.reason, result: actions.result })
+    .from(actions)
+    .innerJoin(outbox, eq(outbox.actionId, actions.id))
+    .where(
+      and(
+        eq(actions.turnId, turn.id),
+        eq(actions.argumentsHash, argumentsHash),
+        lt(actions.attempt, turn.attempt),
+      ),
+    )
+    .orderBy(outbox.position)
+    .limit(1)
+    // Waits for a sender that records its result at this moment, and for an identical call that takes the same row: this
+    // one then finds the next.
+    .for('no key update', { of: actions });
+  const row = found[0];
+  if (!row) return undefined;
+  await tx.update(actions).set({ attempt: turn.attempt }).where(eq(actions.id, row.id));
+  return settledOf(row) ?? { kind: 'queued', actionId: row.id };
+}
+
+/** An action row as the answer to its caller; undefined while it is on its way. */
+export function settledOf(row: {
+  id: string;
+  state: ActionState;
+  reason: string | null;
+  result: Record<string, unknown> | null;
+}): Extract<Submission, { kind: 'settled' }> | undefined {
+  if (row.state === 'sent') {
+    return { kind: 'settled', actionId: row.id, state: 'sent', text: String(row.result?.text ?? '') };
+  }
+  if (row.state === 'failed') {
+    return { kind: 'settled', actionId: row.id, state: 'failed', text: row.reason ?? 'It failed.' };
+  }
+  return undefined;
+}

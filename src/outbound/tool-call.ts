@@ -1,0 +1,138 @@
+import type { CallToolResult } from '@modelcontextprotocol/sdk/types.js';
+import { ProviderError, type ProviderTool } from '../providers/provider.ts';
+import { withOrganization } from '../store/organization.ts';
+import { settleRead, submitAction } from './actions.ts';
+import { boundedFetch, untilAborted } from './bounded-fetch.ts';
+import { type Caller, loadStanding } from './caller.ts';
+import { boundText, cleanRecord, cleanText } from './clean-text.ts';
+import type { OutboundDependencies } from './dependencies.ts';
+import type { Settlements } from './settlements.ts';
+import { loadTarget } from './target.ts';
+import { describeInputError } from './tool-list.ts';
+
+export interface CallLimits {
+  /** How long a call waits for its write to be sent; then it answers that it is queued. */
+  waitMs: number;
+  /** For one read at the provider. */
+  readMs: number;
+  /** Longest result that an agent is given. */
+  maxResultChars: number;
+  /** Longest result of a read that is kept with its action. */
+  maxRecordedChars: number;
+}
+
+export const callLimits: CallLimits = {
+  waitMs: 25_000,
+  readMs: 25_000,
+  maxResultChars: 200_000,
+  maxRecordedChars: 4_096,
+};
+
+export interface CallDependencies extends OutboundDependencies {
+  workerId: string;
+  settlements: Settlements;
+  limits: CallLimits;
+}
+
+/**
+ * One `tools/call`: input checked, gate, action; then a read is performed and a write is waited for. Everything that
+ * goes wrong is a tool error that says what would help; only a broken database rejects.
+ */
+export async function callTool(
+  dependencies: CallDependencies,
+  caller: Caller,
+  name: string,
+  input: Readonly<Record<string, unknown>>,
+  gone: AbortSignal,
+): Promise<CallToolResult> {
+  const { database, workerId, settlements, limits } = dependencies;
+  const { organizationId, sessionId, provider } = caller;
+  const tools = dependencies.adapters[provider].tools.filter((each) => each.listed);
+  const tool = tools.find((each) => each.name === name);
+  if (!tool) {
+    return failure(
+      `There is no tool ${cleanText(name).slice(0, 100)}. There are: ${tools.map((each) => each.name).join(', ')}.`,
+    );
+  }
+  const parsed = tool.input.safeParse(cleanRecord(input));
+  if (!parsed.success) return failure(describeInputError(name, parsed.error));
+
+  const { submission, standing, target } = await withOrganization(database, organizationId, async (tx) => {
+    const standing = await loadStanding(tx, caller, workerId);
+    const submission = await submitAction(tx, {
+      organizationId,
+      sessionId,
+      provider,
+      tool,
+      arguments: parsed.data,
+      ...standing,
+    });
+    const reads = submission.kind === 'perform' && standing.anchor;
+    const target = reads
+      ? await loadTarget(tx, { anchorId: reads.id, turnId: standing.turn?.id ?? null })
+      : undefined;
+    return { submission, standing, target };
+  });
+
+  switch (submission.kind) {
+    case 'refused':
+      return failure(`Refused: ${submission.reason}`);
+    case 'settled':
+      return answer(submission.state, submission.text, limits);
+    case 'queued': {
+      const settled = await settlements.wait(organizationId, submission.actionId, limits.waitMs, gone);
+      if (settled) return answer(settled.state, settled.text, limits);
+      return success(
+        `queued ${submission.actionId}: it is recorded and will be sent as soon as the provider takes it. Do not repeat it.`,
+      );
+    }
+    case 'perform': {
+      if (!standing.anchor || !target) return failure('The place where it belongs is gone.');
+      const outcome = await read(dependencies, caller, tool, parsed.data, target);
+      const recorded = { ...outcome, text: boundText(outcome.text, limits.maxRecordedChars) };
+      await withOrganization(database, organizationId, (tx) => settleRead(tx, submission.actionId, recorded));
+      return answer(outcome.state, outcome.text, limits);
+    }
+  }
+}
+
+interface ReadOutcome {
+  state: 'sent' | 'failed';
+  text: string;
+}
+
+async function read(
+  { platformFetch, logger, limits }: CallDependencies,
+  { organizationId }: Caller,
+  tool: ProviderTool,
+  input: Record<string, unknown>,
+  { installationId, identity, target }: NonNullable<Awaited<ReturnType<typeof loadTarget>>>,
+): Promise<ReadOutcome> {
+  const deadline = AbortSignal.timeout(limits.readMs);
+  const fetch = boundedFetch(platformFetch({ organizationId, installationId }), deadline);
+  try {
+    // A read leaves no mark.
+    const result = await untilAborted(tool.perform({ fetch, identity }, input, target, ''), deadline);
+    return { state: 'sent', text: cleanText(result.text) };
+  } catch (error) {
+    if (deadline.aborted) {
+      const seconds = Math.round(limits.readMs / 1_000);
+      return { state: 'failed', text: `The provider did not answer within ${seconds} s. Try again later.` };
+    }
+    if (error instanceof ProviderError) return { state: 'failed', text: cleanText(error.message) };
+    const stack = error instanceof Error ? error.stack?.slice(0, 2_000) : undefined;
+    logger.error({ tool: tool.name, stack }, 'unexpected error in a read');
+    return { state: 'failed', text: 'An error inside Tagalong came between. Try again later.' };
+  }
+}
+
+function answer(state: 'sent' | 'failed', text: string, limits: CallLimits): CallToolResult {
+  if (state === 'failed') return failure(`Failed: ${boundText(text, limits.maxResultChars)}`);
+  return success(boundText(text, limits.maxResultChars));
+}
+
+const success = (text: string): CallToolResult => ({ content: [{ type: 'text', text }] });
+export const failure = (text: string): CallToolResult => ({
+  content: [{ type: 'text', text }],
+  isError: true,
+});

@@ -1,0 +1,24 @@
+import type { ProviderAdapter } from '../provider.ts';
+import { createMayAddress } from './authority.ts';
+import { splitCredentials, whoAmI } from './install.ts';
+import { presence } from './presence.ts';
+import { requestNeed } from './requests.ts';
+import { signals } from './signals.ts';
+import { githubTools } from './tools.ts';
+import { webhook } from './verify.ts';
+
+/** GitHub, whole. `now` (milliseconds) is the clock of its memory of who may write. */
+export function createGithubAdapter(now: () => number = Date.now): ProviderAdapter {
+  return {
+    name: 'github',
+    apiHosts: ['api.github.com'],
+    webhook,
+    signals,
+    mayAddress: createMayAddress(now),
+    splitCredentials,
+    whoAmI,
+    presence,
+    tools: githubTools,
+    requestNeed,
+  };
+}

@@ -1,0 +1,68 @@
+import { createCache } from '../cache.ts';
+import type { ProviderAdapter, ProviderContext } from '../provider.ts';
+import { callLinear, isNotFound, linearClient } from './client.ts';
+
+/** What Linear says of somebody, as far as it matters who may instruct the agent. */
+export interface LinearPerson {
+  id: string;
+  name: string;
+  isApp: boolean;
+  /** Why this person may not instruct the agent; undefined when they may. */
+  objection: string | undefined;
+}
+
+export interface LinearPeople {
+  /** Asks `user(id)`, or the memory of it. Throws a ProviderError when Linear does not answer. */
+  person(context: ProviderContext, userId: string): Promise<LinearPerson>;
+}
+
+/** People of all installations, each remembered for 5 min; who may not instruct, for 1 min only. */
+export function createLinearPeople(now: () => number): LinearPeople {
+  const cache = createCache<LinearPerson>({
+    ttlMs: (person) => (person.objection ? 60_000 : 300_000),
+    maxEntries: 10_000,
+    now,
+  });
+  return {
+    person: (context, userId) =>
+      cache.get(`${context.identity.workspaceId}:${context.identity.userId}:${userId}`, () =>
+        ask(context, userId),
+      ),
+  };
+}
+
+async function ask(context: ProviderContext, userId: string): Promise<LinearPerson> {
+  try {
+    const user = await callLinear('the user', () => linearClient(context.fetch).user(userId));
+    return {
+      id: userId,
+      name: user.displayName || user.name || userId,
+      isApp: user.app,
+      objection: objectionTo(user),
+    };
+  } catch (error) {
+    if (!isNotFound(error)) throw error;
+    return {
+      id: userId,
+      name: userId,
+      isApp: false,
+      objection: 'Linear does not know them in this workspace',
+    };
+  }
+}
+
+function objectionTo(user: { active: boolean; guest: boolean; app: boolean }): string | undefined {
+  if (user.app) return 'they are an app';
+  if (!user.active) return 'their account is suspended';
+  if (user.guest) return 'they are a guest of this workspace';
+  return undefined;
+}
+
+/** Active members of the workspace may instruct the agent; guests and apps may not. */
+export function createMayAddress(people: LinearPeople): ProviderAdapter['mayAddress'] {
+  return async (context, signal) => {
+    if (signal.author.kind !== 'person') return { allowed: false, detail: 'the author is not a person' };
+    const { name, objection } = await people.person(context, signal.author.id);
+    return objection ? { allowed: false, detail: `${name}: ${objection}` } : { allowed: true };
+  };
+}

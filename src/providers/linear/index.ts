@@ -1,0 +1,23 @@
+import type { ProviderAdapter } from '../provider.ts';
+import { createLinearPeople, createMayAddress } from './authority.ts';
+import { splitCredentials, whoAmI } from './install.ts';
+import { presence } from './presence.ts';
+import { signals } from './signals.ts';
+import { linearTools } from './tools.ts';
+import { webhook } from './verify.ts';
+
+/** Linear, whole. `now` (milliseconds) is the clock of its memory of who people are. */
+export function createLinearAdapter(now: () => number = Date.now): ProviderAdapter {
+  const people = createLinearPeople(now);
+  return {
+    name: 'linear',
+    apiHosts: ['api.linear.app'],
+    webhook,
+    signals,
+    mayAddress: createMayAddress(people),
+    splitCredentials,
+    whoAmI,
+    presence,
+    tools: linearTools(people),
+  };
+}

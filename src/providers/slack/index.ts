@@ -1,0 +1,23 @@
+import type { ProviderAdapter } from '../provider.ts';
+import { createMayAddress, createSlackPeople } from './authority.ts';
+import { splitCredentials, whoAmI } from './install.ts';
+import { presence } from './presence.ts';
+import { signals } from './signals.ts';
+import { slackTools } from './tools.ts';
+import { webhook } from './verify.ts';
+
+/** Slack, whole. `now` (milliseconds) is the clock of its memory of who people are. */
+export function createSlackAdapter(now: () => number = Date.now): ProviderAdapter {
+  const people = createSlackPeople(now);
+  return {
+    name: 'slack',
+    apiHosts: ['slack.com'],
+    webhook,
+    signals,
+    mayAddress: createMayAddress(people),
+    splitCredentials,
+    whoAmI,
+    presence,
+    tools: slackTools(people),
+  };
+}

@@ -1,0 +1,196 @@
+import { randomBytes } from 'node:crypto';
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Logger } from 'pino';
+import type { Home } from '../store/home.ts';
+import type { ListenerHandle } from '../vault/egress/protocol.ts';
+import { type BubblewrapFeatures, bubblewrapArguments, chainCommand } from './arguments.ts';
+import { type Cgroups, openCgroups, type SandboxCgroup } from './cgroups.ts';
+import { sandboxEnvironment } from './environment.ts';
+import { prepareSessionFolders } from './folders.ts';
+import { findHost, type SandboxHost, usernsAdvice } from './host.ts';
+import { closeHandle, launch } from './launch.ts';
+import { presentLimits, rlimitArguments } from './limits.ts';
+import { placeRuntime, type Runtime } from './runtime.ts';
+import { type Sandbox, SandboxError, type SandboxPort, type SandboxSpec } from './sandbox.ts';
+import { writeSystemFiles, writeTrust } from './system-files.ts';
+import { firstSessionUid, sessionUidCount } from './uids.ts';
+
+export interface BubblewrapOptions {
+  home: Home;
+  logger: Logger;
+  /** The Node binary that runs in sandboxes; default: the one that runs us. */
+  nodePath?: string;
+  /** What `scripts/bundle.ts` wrote; default: `dist/` beside `src/`. */
+  bundleFolder?: string;
+  /** Where `bwrap` is looked for; default: our own PATH. */
+  path?: string;
+  startTimeoutMs?: number;
+}
+
+/** Of what a sandbox may use in memory, what each of its temporary folders may hold. */
+const tmpShare = 0.5;
+/** A uid outside the sessions' range, for the trial. */
+const trialUid = firstSessionUid + sessionUidCount;
+
+interface Prepared {
+  host: SandboxHost;
+  runtime: Runtime;
+  etc: string;
+  cgroups: Cgroups;
+  features: BubblewrapFeatures;
+}
+
+/**
+ * Runs agents under bubblewrap, each in namespaces of its own and never as uid 0 of the host. The first `open` or
+ * `check` looks at the host, removes what dead runs left in cgroups, and learns what works here.
+ */
+export function createBubblewrapSandbox(options: BubblewrapOptions): SandboxPort {
+  const { home, logger } = options;
+  let prepared: Promise<Prepared> | undefined;
+
+  async function prepare(): Promise<Prepared> {
+    const host = await findHost(options.path ?? process.env.PATH);
+    const runtime = placeRuntime(home, options);
+    const etc = writeSystemFiles(home);
+    const cgroups = openCgroups();
+    await cgroups.sweep();
+    const base = { host, runtime, etc, cgroups };
+    if (!host.features.disableUserns) return { ...base, features: host.features };
+    // Some hosts refuse the switch; the sandbox stands without it as well.
+    const works = await trial({ ...base, features: host.features }).then(
+      () => true,
+      () => false,
+    );
+    if (!works) logger.warn('bubblewrap cannot use --disable-userns here');
+    return { ...base, features: { ...host.features, disableUserns: works } };
+  }
+
+  /** A failure is not kept: what was missing may be installed by the next time. */
+  function ready(): Promise<Prepared> {
+    prepared ??= prepare().catch((error) => {
+      prepared = undefined;
+      throw error;
+    });
+    return prepared;
+  }
+
+  async function start(spec: SandboxSpec, with_: Prepared): Promise<Sandbox> {
+    refuseRoot(spec.uid);
+    const { host, runtime, cgroups } = with_;
+    const folders = prepareSessionFolders(spec.directory, spec.uid);
+    const trust = writeTrust(spec.directory, spec.caCertificatePem);
+    const cgroup: SandboxCgroup = cgroups.create(spec.limits);
+    const args = bubblewrapArguments({
+      features: with_.features,
+      ...folders,
+      trust,
+      etc: with_.etc,
+      nodeFolder: runtime.nodeFolder,
+      mounts: spec.mounts,
+      env: sandboxEnvironment(spec.env),
+      tmpBytes: Math.floor(spec.limits.memoryBytes * tmpShare),
+      command: spec.command,
+    });
+    const needs = { memory: cgroup.memory === 'rlimit', processes: cgroup.processes === 'rlimit' };
+    const { child, running, listeners } = await launch({
+      command: chainCommand({
+        uid: spec.uid,
+        programs: host.programs,
+        rlimits: rlimitArguments(spec.limits, needs, presentLimits()),
+        node: runtime.node,
+        bootstrap: runtime.bootstrap,
+      }),
+      cgroup,
+      memoryBytes: spec.limits.memoryBytes,
+      become: () => ({ file: host.bubblewrap, args, env: {} }),
+      onListener: spec.onListener,
+      timeoutMs: options.startTimeoutMs ?? 15_000,
+    });
+    const { stdin, stdout, stderr } = child;
+    if (!stdin || !stdout || !stderr) throw new SandboxError('start_failed', 'The sandbox has no pipes.');
+    const closed = running.closed.then((end) => {
+      for (const handle of listeners) closeHandle(handle);
+      return end;
+    });
+    return {
+      stdin,
+      stdout,
+      stderr,
+      enforced: {
+        adapter: 'bubblewrap',
+        uid: spec.uid === undefined ? 'shared' : 'own',
+        memory: cgroup.memory,
+        processes: cgroup.processes,
+        seccomp: false,
+      },
+      listeners,
+      pid: running.pid,
+      closed,
+      close: (graceMs) => running.close(graceMs).then(() => closed),
+    };
+  }
+
+  /** Starts `true` in a sandbox like any other; answers what was enforced. */
+  async function trial(with_: Prepared): Promise<Sandbox['enforced']> {
+    const directory = join(home.open, `trial-${randomBytes(6).toString('hex')}`);
+    try {
+      const sandbox = await start(
+        {
+          sessionId: 'trial',
+          uid: process.getuid?.() === 0 ? trialUid : undefined,
+          directory,
+          mounts: [],
+          command: ['/usr/bin/true'],
+          env: {},
+          caCertificatePem: '',
+          limits: { memoryBytes: 512 << 20, maxProcesses: 64, maxFileBytes: 1 << 20, maxOpenFiles: 256 },
+          onListener: async (handle: ListenerHandle) => closeHandle(handle),
+        },
+        with_,
+      );
+      const end = await sandbox.closed;
+      if (end.code !== 0) throw new SandboxError('no_isolation', end.reason);
+      return sandbox.enforced;
+    } finally {
+      rmSync(directory, { recursive: true, force: true });
+    }
+  }
+
+  return {
+    async open(spec) {
+      refuseRoot(spec.uid);
+      const sandbox = await start(spec, await ready());
+      logger.debug(
+        { session: spec.sessionId, pid: sandbox.pid, enforced: sandbox.enforced },
+        'sandbox opened',
+      );
+      return sandbox;
+    },
+    async check() {
+      try {
+        const now = await ready();
+        return { ok: true, enforced: await trial(now), version: `bubblewrap ${now.host.version}` };
+      } catch (error) {
+        const message = error instanceof Error ? error.message : String(error);
+        const missing = error instanceof SandboxError && error.code === 'no_isolation' && !prepared;
+        const advice = missing ? undefined : usernsAdvice();
+        return { ok: false, message: advice ? `${message} ${advice}` : message };
+      }
+    },
+  };
+}
+
+/** With uid 0 of the host behind it, a process in a sandbox could write /proc/sys: the way out of it. */
+function refuseRoot(uid: number | undefined): void {
+  const ownUid = process.getuid?.();
+  if (ownUid === 0 && (uid === undefined || uid <= 0)) {
+    throw new SandboxError(
+      'no_isolation',
+      'A sandbox never runs as root of the host: it needs a uid of its own. Use sessionUid().',
+    );
+  }
+  if (ownUid !== 0 && uid !== undefined && uid !== ownUid) {
+    throw new SandboxError('no_isolation', `Only root can start a sandbox under the uid ${uid}.`);
+  }
+}

@@ -1,0 +1,179 @@
+import { randomBytes } from 'node:crypto';
+import { mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type CgroupPlace, type CgroupPlaces, findCgroupPlaces } from './cgroup-places.ts';
+import { processStart, signal } from './processes.ts';
+import type { Enforcement, SandboxLimits } from './sandbox.ts';
+
+/** The groups of one sandbox. */
+export interface SandboxCgroup {
+  memory: Enforcement['memory'];
+  processes: Enforcement['processes'];
+  /** Moves a process, and what it will start, under the limits. */
+  add(pid: number): void;
+  /** Processes that the kernel killed in it for want of memory. */
+  outOfMemoryKills(): number;
+  /** Everything that still runs in it. */
+  pids(): number[];
+  /** Kills what is left and removes the groups. */
+  remove(): Promise<void>;
+}
+
+/** Makes groups of sandboxes where the system lets us. */
+export interface Cgroups {
+  create(limits: SandboxLimits): SandboxCgroup;
+  /** Kills and removes what processes of ours that are gone have left. */
+  sweep(): Promise<void>;
+}
+
+const ownFolder = 'tagalong';
+
+/** Looks where this process may make groups. */
+export function openCgroups(): Cgroups {
+  const places = findPlaces();
+  const roots = [...new Set([places.memory?.folder, places.pids?.folder])].filter(
+    (root) => root !== undefined,
+  );
+  return {
+    create: (limits) => createGroup(places, limits),
+    async sweep() {
+      for (const root of roots) {
+        for (const name of list(join(root, ownFolder))) {
+          const [pid, start] = name.split('.');
+          if (!pid || !start || processStart(Number(pid)) === start) continue;
+          await removeFolder(join(root, ownFolder, name));
+        }
+      }
+    },
+  };
+}
+
+function findPlaces(): CgroupPlaces {
+  try {
+    return findCgroupPlaces(
+      readFileSync('/proc/self/mountinfo', 'utf8'),
+      readFileSync('/proc/self/cgroup', 'utf8'),
+      takesGroups,
+    );
+  } catch {
+    return {};
+  }
+}
+
+function takesGroups(place: CgroupPlace, controller: 'memory' | 'pids'): boolean {
+  try {
+    if (place.version === 2) {
+      const given = readFileSync(join(place.folder, 'cgroup.subtree_control'), 'utf8').trim().split(' ');
+      if (!given.includes('memory') || !given.includes('pids')) return false;
+    }
+    const folder = join(place.folder, ownFolder);
+    mkdirSync(folder, { recursive: true });
+    if (place.version === 2) writeFileSync(join(folder, 'cgroup.subtree_control'), '+memory +pids');
+    const trial = join(folder, `trial-${process.pid}-${controller}`);
+    mkdirSync(trial);
+    rmdirSync(trial);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function createGroup(places: CgroupPlaces, limits: SandboxLimits): SandboxCgroup {
+  const name = `${process.pid}.${processStart(process.pid)}.${randomBytes(6).toString('hex')}`;
+  const folders = new Set<string>();
+  const make = (place: CgroupPlace | undefined, settings: (version: 1 | 2) => [string, string][]) => {
+    if (!place) return undefined;
+    const folder = join(place.folder, ownFolder, name);
+    try {
+      mkdirSync(folder, { recursive: true });
+      for (const [file, value] of settings(place.version)) writeFileSync(join(folder, file), value);
+      folders.add(folder);
+      return { folder, version: place.version };
+    } catch {
+      try {
+        rmdirSync(folder);
+      } catch {
+        // Shared with the other controller, or never made.
+      }
+      return undefined;
+    }
+  };
+  const memory = make(places.memory, (version) => [
+    [version === 1 ? 'memory.limit_in_bytes' : 'memory.max', String(limits.memoryBytes)],
+  ]);
+  if (memory) {
+    // Swap accounting may be off; the limit on memory holds all the same.
+    const [file, value] =
+      memory.version === 1
+        ? ['memory.memsw.limit_in_bytes', String(limits.memoryBytes)]
+        : ['memory.swap.max', '0'];
+    tryWrite(join(memory.folder, file), value);
+  }
+  const pids = make(places.pids, () => [['pids.max', String(limits.maxProcesses)]]);
+  const word = (made: { version: 1 | 2 } | undefined) =>
+    made === undefined ? 'rlimit' : made.version === 1 ? 'cgroup1' : 'cgroup2';
+  return {
+    memory: word(memory),
+    processes: word(pids),
+    add(pid) {
+      for (const folder of folders) writeFileSync(join(folder, 'cgroup.procs'), String(pid));
+    },
+    outOfMemoryKills: () => (memory ? outOfMemoryKills(memory.folder, memory.version) : 0),
+    pids: () => [...new Set([...folders].flatMap(members))],
+    async remove() {
+      for (const folder of folders) await removeFolder(folder);
+    },
+  };
+}
+
+function outOfMemoryKills(folder: string, version: 1 | 2): number {
+  try {
+    const text = readFileSync(join(folder, version === 1 ? 'memory.oom_control' : 'memory.events'), 'utf8');
+    return Number(/^oom_kill (\d+)$/m.exec(text)?.[1] ?? 0);
+  } catch {
+    return 0;
+  }
+}
+
+function members(folder: string): number[] {
+  try {
+    // A process of another pid namespace reads as 0, which to `kill` would mean our own process group.
+    const pids = readFileSync(join(folder, 'cgroup.procs'), 'utf8').split('\n').map(Number);
+    return pids.filter((pid) => pid > 1);
+  } catch {
+    return [];
+  }
+}
+
+/** A group can be removed once its last process is gone, which takes the kernel a moment. */
+async function removeFolder(folder: string): Promise<void> {
+  for (let attempt = 0; attempt < 200; attempt++) {
+    for (const pid of members(folder)) signal(pid, 'SIGKILL');
+    try {
+      rmdirSync(folder);
+      return;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
+    }
+    await sleep(10);
+  }
+}
+
+function tryWrite(file: string, value: string): void {
+  try {
+    writeFileSync(file, value);
+  } catch {
+    // Best effort by the caller's word.
+  }
+}
+
+function list(folder: string): string[] {
+  try {
+    return readdirSync(folder, { withFileTypes: true })
+      .filter((entry) => entry.isDirectory())
+      .map((entry) => entry.name);
+  } catch {
+    return [];
+  }
+}

@@ -1,0 +1,17 @@
+/** Paths and names inside a sandbox; the same in every one. */
+export const inside = {
+  workspace: '/workspace',
+  home: '/home/agent',
+  /** Program bundles and what we put beside them, read-only. */
+  programs: '/opt/tagalong',
+  nodeFolder: '/opt/tagalong/node',
+  node: '/opt/tagalong/node/node',
+  /** The public roots and the session's CA. */
+  caBundle: '/etc/ssl/certs/ca-certificates.crt',
+  /** The session's CA alone, for what adds to its own roots instead of replacing them. */
+  sessionCa: '/opt/tagalong/trust/session-ca.pem',
+  user: 'agent',
+  uid: 1000,
+  hostname: 'sandbox',
+  proxyPort: 3128,
+} as const;

@@ -1,0 +1,66 @@
+import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { rootCertificates } from 'node:tls';
+import type { Home } from '../store/home.ts';
+import { inside } from './inside.ts';
+
+const files: Readonly<Record<string, string>> = {
+  passwd: `${inside.user}:x:${inside.uid}:${inside.uid}::${inside.home}:/bin/bash\nnobody:x:65534:65534::/nonexistent:/usr/sbin/nologin\n`,
+  group: `${inside.user}:x:${inside.uid}:\nnogroup:x:65534:\n`,
+  hosts: `127.0.0.1 localhost ${inside.hostname}\n::1 localhost\n`,
+  'resolv.conf': '# There is no DNS in here: the proxy resolves names.\n',
+  'nsswitch.conf': 'passwd: files\ngroup: files\nhosts: files\nservices: files\nprotocols: files\n',
+};
+
+/** What programs of the read-only system want of the host's /etc. Nothing here is particular to the host or secret. */
+export const hostEtc = [
+  'ld.so.cache',
+  'ld.so.conf',
+  'ld.so.conf.d',
+  'alternatives',
+  'localtime',
+  'mime.types',
+  'magic',
+  'services',
+  'protocols',
+  'ssl/openssl.cnf',
+  'fonts',
+  'java-17-openjdk',
+  'java-21-openjdk',
+] as const;
+
+/** The names of the files of our own in a sandbox's /etc. */
+export const ownEtc = Object.keys(files);
+
+/** Writes the /etc files that every sandbox shares, and answers their folder. Repeatable; replaces what differs. */
+export function writeSystemFiles(home: Home): string {
+  const folder = join(home.open, 'etc');
+  mkdirSync(folder, { recursive: true });
+  chmodSync(folder, 0o755);
+  for (const [name, content] of Object.entries(files)) writeReadable(join(folder, name), content);
+  return folder;
+}
+
+/**
+ * Writes the session's CA, alone and joined to the public roots, into `<directory>/trust`. Only the platform can
+ * write there; the session's uid can read.
+ */
+export function writeTrust(directory: string, caCertificatePem: string): string {
+  const folder = join(directory, 'trust');
+  mkdirSync(folder, { recursive: true });
+  chmodSync(folder, 0o755);
+  const pem = caCertificatePem.trim();
+  writeReadable(join(folder, 'session-ca.pem'), `${pem}\n`);
+  writeReadable(join(folder, 'ca-bundle.pem'), `${pem}\n${rootCertificates.join('\n')}\n`);
+  return folder;
+}
+
+function writeReadable(path: string, content: string): void {
+  try {
+    if (readFileSync(path, 'utf8') === content) return;
+  } catch {
+    // Missing: written below.
+  }
+  writeFileSync(path, content);
+  chmodSync(path, 0o644);
+}

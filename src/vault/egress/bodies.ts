@@ -1,0 +1,81 @@
+import type { IncomingMessage } from 'node:http';
+import { PassThrough, type Readable } from 'node:stream';
+import { failed, malformed, RefusedError, refuse } from './refusal.ts';
+
+/** Bounds the bytes of bodies that are held in memory over the whole process. */
+export class BodyBudget {
+  readonly #maxBytes: number;
+  #held = 0;
+
+  constructor(maxBytes: number) {
+    this.#maxBytes = maxBytes;
+  }
+
+  /** False when there is no room now. What was taken is given back with `release`. */
+  take(bytes: number): boolean {
+    if (this.#held + bytes > this.#maxBytes) return false;
+    this.#held += bytes;
+    return true;
+  }
+
+  release(bytes: number): void {
+    this.#held -= bytes;
+  }
+}
+
+/** A request's body that can be cut off from outside, when what follows on the connection is not proper HTTP. */
+export interface IncomingBody {
+  /** As it comes. */
+  stream(): Readable;
+  /** Whole. Rejects with a RefusedError when it is larger, breaks off, or does not fit the budget. */
+  read(maxBytes: number, budget: BodyBudget): Promise<Buffer>;
+  /** Ends it as broken; nothing complete is passed on. */
+  cut(error: RefusedError): void;
+}
+
+/** Wraps the body, so that neither an upstream that answers early nor a cut destroys the client's connection. */
+export function incomingBody(request: IncomingMessage): IncomingBody {
+  const passed = new PassThrough();
+  passed.on('error', () => {});
+  let piped = false;
+  const pipe = () => {
+    if (piped) return passed;
+    piped = true;
+    request.pipe(passed);
+    request.once('error', (error) => passed.destroy(error));
+    request.once('close', () => {
+      if (!request.readableEnded) passed.destroy(new Error('the body was cut off'));
+    });
+    return passed;
+  };
+  return {
+    stream: pipe,
+    cut: (error) => void passed.destroy(error),
+    read: async (maxBytes, budget) => {
+      const chunks: Buffer[] = [];
+      let bytes = 0;
+      try {
+        for await (const chunk of pipe() as AsyncIterable<Buffer>) {
+          if (bytes + chunk.byteLength > maxBytes) {
+            throw new RefusedError(
+              refuse('body.too_large', `The body may have at most ${maxBytes} bytes here.`, 413),
+            );
+          }
+          if (!budget.take(chunk.byteLength)) {
+            throw new RefusedError(
+              failed('body.no_room', 'Too many large requests at once. Try again.', 503),
+            );
+          }
+          bytes += chunk.byteLength;
+          chunks.push(chunk);
+        }
+        return Buffer.concat(chunks);
+      } catch (error) {
+        if (error instanceof RefusedError) throw error;
+        throw new RefusedError(malformed('http.body', 'The body broke off.'));
+      } finally {
+        budget.release(bytes);
+      }
+    },
+  };
+}

@@ -1,0 +1,254 @@
+import { fileURLToPath } from 'node:url';
+import type { Logger } from 'pino';
+import { EgressChild, EgressGoneError } from './child.ts';
+import { createPlatformFetch } from './platform-fetch.ts';
+import type {
+  EgressControl,
+  EgressHealth,
+  EgressStart,
+  ListenerHandle,
+  PlatformPrincipal,
+} from './protocol.ts';
+
+export interface EgressOptions {
+  start: Omit<EgressStart, 'type'>;
+  logger: Logger;
+  /** The program that runs as the egress process; ours by default. */
+  entry?: string;
+}
+
+/** What the worker remembers of a session, to tell a new egress process. */
+interface KeptSession {
+  organizationId: string;
+  sessionId: string;
+  sealedAuthority: string;
+  turnId: string | null;
+  listeners: Set<ListenerHandle>;
+}
+
+/** The worker's control, with what only the composition root uses. */
+export interface RunningEgress extends EgressControl {
+  /** Derives an organization's public sealing key, writes it into `organizations`, and answers it. */
+  sealingKey(organizationId: string): Promise<Record<string, unknown>>;
+}
+
+/** In a packed installation the program is JavaScript, beside us as it is here. */
+const ownEntry = fileURLToPath(
+  new URL(`../../egress${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url),
+);
+/** A process that lived this long died of something new: it is started again at once. */
+const steadyMs = 10_000;
+const maxBackoffMs = 5_000;
+/** How long a request waits for the process to be back. */
+const patienceMs = 5_000;
+const stopGraceMs = 3_000;
+
+/**
+ * Starts the egress process and keeps it running: when it dies it is started again, its sessions are opened again
+ * under the same authority, and their listeners, of which the worker keeps a copy that does not accept, are handed
+ * over again. Rejects when it cannot be started the first time.
+ */
+export async function startEgress(options: EgressOptions): Promise<RunningEgress> {
+  const supervisor = new Supervisor(options);
+  await supervisor.begin();
+  return supervisor;
+}
+
+class Supervisor implements RunningEgress {
+  readonly #options: EgressOptions;
+  readonly #sessions = new Map<string, KeptSession>();
+  #child: EgressChild;
+  /** Resolves when the running process has been told everything. */
+  #ready: Promise<EgressChild>;
+  #stopping = false;
+  #earlyDeaths = 0;
+
+  constructor(options: EgressOptions) {
+    this.#options = options;
+    this.#child = this.#spawn();
+    this.#ready = this.#child.ready.then(() => this.#child);
+    this.#ready.catch(() => {});
+  }
+
+  get pid(): number | undefined {
+    return this.#child.pid;
+  }
+
+  async begin(): Promise<void> {
+    await this.#ready;
+    void this.#watch(this.#child, Date.now());
+  }
+
+  async openSession(session: {
+    organizationId: string;
+    sessionId: string;
+  }): Promise<{ caCertificatePem: string }> {
+    const { organizationId, sessionId } = session;
+    const opened = await this.#ask((child) => {
+      const sealedAuthority = this.#sessions.get(sessionId)?.sealedAuthority;
+      return child.request({
+        type: 'open_session',
+        organizationId,
+        sessionId,
+        ...(sealedAuthority ? { sealedAuthority } : {}),
+      });
+    });
+    const { sealedAuthority } = opened;
+    const kept = this.#sessions.get(sessionId);
+    if (kept) kept.sealedAuthority = sealedAuthority;
+    else {
+      const listeners = new Set<ListenerHandle>();
+      this.#sessions.set(sessionId, { organizationId, sessionId, sealedAuthority, turnId: null, listeners });
+    }
+    return { caCertificatePem: opened.caCertificatePem };
+  }
+
+  async addListener(sessionId: string, handle: ListenerHandle): Promise<void> {
+    const session = this.#sessions.get(sessionId);
+    if (!session) throw new Error(`The session ${sessionId} is not open.`);
+    await this.#ask(async (child) => {
+      await this.#knows(child, session);
+      await child.request({ type: 'add_listener', sessionId }, handle);
+    });
+    session.listeners.add(handle);
+  }
+
+  setTurn(sessionId: string, turnId: string | null): void {
+    const session = this.#sessions.get(sessionId);
+    if (session) session.turnId = turnId;
+    this.#child.setTurn(sessionId, turnId);
+  }
+
+  async closeSession(sessionId: string): Promise<void> {
+    const session = this.#sessions.get(sessionId);
+    this.#sessions.delete(sessionId);
+    for (const handle of session?.listeners ?? []) closeHandle(handle);
+    // A process that dies over this has closed it too.
+    await this.#child.request({ type: 'close_session', sessionId }).catch(() => {});
+  }
+
+  platformFetch(principal: PlatformPrincipal): typeof fetch {
+    return createPlatformFetch({
+      socketPath: this.#options.start.platformSocket,
+      principal,
+      ready: () => this.#patient(),
+      patienceMs,
+    });
+  }
+
+  sealingKey(organizationId: string): Promise<Record<string, unknown>> {
+    return this.#ask((child) => child.request({ type: 'sealing_key', organizationId }));
+  }
+
+  async health(): Promise<EgressHealth> {
+    try {
+      return await this.#ask((child) => child.request({ type: 'health' }));
+    } catch (error) {
+      return { ok: false, message: `The egress process does not answer: ${(error as Error).message}` };
+    }
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    await this.#child.stop(stopGraceMs);
+    for (const { listeners } of this.#sessions.values()) for (const handle of listeners) closeHandle(handle);
+    this.#sessions.clear();
+  }
+
+  #spawn(): EgressChild {
+    const { start, logger, entry } = this.#options;
+    return new EgressChild(entry ?? ownEntry, start, logger);
+  }
+
+  async #watch(child: EgressChild, since: number): Promise<void> {
+    await child.exited;
+    if (this.#stopping) return;
+    this.#earlyDeaths = Date.now() - since > steadyMs ? 0 : this.#earlyDeaths + 1;
+    const backoffMs = this.#earlyDeaths <= 1 ? 0 : Math.min(maxBackoffMs, 50 * 2 ** this.#earlyDeaths);
+    this.#options.logger.warn({ backoffMs }, 'The egress process died; it is started again.');
+    this.#ready = this.#restart(backoffMs);
+    this.#ready.catch(() => {});
+  }
+
+  async #restart(backoffMs: number): Promise<EgressChild> {
+    if (backoffMs > 0) await new Promise((resolve) => setTimeout(resolve, backoffMs));
+    if (this.#stopping) throw new EgressGoneError('The egress process is stopped.');
+    const child = this.#spawn();
+    this.#child = child;
+    void this.#watch(child, Date.now());
+    await child.ready;
+    await Promise.all([...this.#sessions.values()].map((session) => this.#handOver(child, session)));
+    return child;
+  }
+
+  async #handOver(child: EgressChild, session: KeptSession): Promise<void> {
+    try {
+      await this.#knows(child, session);
+      for (const handle of session.listeners) {
+        await child.request({ type: 'add_listener', sessionId: session.sessionId }, handle);
+      }
+      child.setTurn(session.sessionId, session.turnId);
+      // Closed meanwhile.
+      if (!this.#sessions.has(session.sessionId)) {
+        await child.request({ type: 'close_session', sessionId: session.sessionId });
+      }
+    } catch (err) {
+      if (err instanceof EgressGoneError) throw err;
+      const { sessionId } = session;
+      this.#options.logger.error({ err, sessionId }, 'A session could not be handed over again.');
+    }
+  }
+
+  async #knows(
+    child: EgressChild,
+    { organizationId, sessionId, sealedAuthority }: KeptSession,
+  ): Promise<void> {
+    await child.request({ type: 'open_session', organizationId, sessionId, sealedAuthority });
+  }
+
+  /** Asks the process, and the next one when this one dies over it. */
+  async #ask<T>(ask: (child: EgressChild) => Promise<T>): Promise<T> {
+    const end = Date.now() + 2 * patienceMs;
+    for (;;) {
+      const child = await this.#patient();
+      try {
+        return await ask(child);
+      } catch (error) {
+        if (!(error instanceof EgressGoneError) || this.#stopping || Date.now() > end) throw error;
+        await child.exited;
+      }
+    }
+  }
+
+  /** The running process, as soon as there is one. */
+  async #patient(): Promise<EgressChild> {
+    const end = Date.now() + patienceMs;
+    for (;;) {
+      try {
+        return await within(this.#ready, end - Date.now());
+      } catch (error) {
+        if (this.#stopping || Date.now() >= end) throw error;
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+    }
+  }
+}
+
+async function within<T>(promise: Promise<T>, timeoutMs: number): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const timeout = new Promise<never>((_, reject) => {
+    timer = setTimeout(
+      () => reject(new EgressGoneError('The egress process is not running.')),
+      Math.max(0, timeoutMs),
+    );
+  });
+  try {
+    return await Promise.race([promise, timeout]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function closeHandle(handle: ListenerHandle): void {
+  (handle as { close?: () => void }).close?.();
+}

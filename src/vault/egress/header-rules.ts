@@ -1,0 +1,113 @@
+/**
+ * Names under which servers look for who somebody is, for whom they speak, or what they really mean. Compared in
+ * folded form: many servers read `X_Api_Key` and `X.Api.Key` as `x-api-key`.
+ */
+const stripped = new Set([
+  'authorization',
+  'cookie',
+  'cookie2',
+  'x-api-key',
+  'x-goog-api-key',
+  'api-key',
+  'apikey',
+  'x-auth-token',
+  'x-access-token',
+  'private-token',
+  'job-token',
+  'x-github-token',
+  'x-amz-security-token',
+  'x-aws-ec2-metadata-token',
+  'x-aws-ec2-metadata-token-ttl-seconds',
+  'metadata-flavor',
+  'metadata',
+  'forwarded',
+  'x-real-ip',
+  'x-original-url',
+  'x-original-host',
+  'x-rewrite-url',
+  'x-http-method',
+  'x-http-method-override',
+  'x-method-override',
+  'via',
+]);
+const strippedPrefixes = ['proxy-', 'x-forwarded-', 'x-tagalong-', 'x-authorization'];
+
+/** Belong to one connection (RFC 9110, section 7.6.1) or are said anew for the next. */
+const hopByHop = new Set([
+  'connection',
+  'keep-alive',
+  'proxy-connection',
+  'proxy-authenticate',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+  'http2-settings',
+]);
+const saidAnew = new Set(['host', 'content-length', 'expect']);
+
+/** Lower case, with `_` and `.` read as `-`. */
+export function foldHeaderName(name: string): string {
+  return name.toLowerCase().replace(/[_.]/g, '-');
+}
+
+function nominated(pairs: readonly string[]): Set<string> {
+  const names = new Set<string>();
+  for (let i = 0; i + 1 < pairs.length; i += 2) {
+    if (pairs[i]?.toLowerCase() !== 'connection') continue;
+    for (const name of (pairs[i + 1] ?? '').split(',')) names.add(foldHeaderName(name.trim()));
+  }
+  return names;
+}
+
+function filter(pairs: readonly string[], drop: (folded: string) => boolean): string[] {
+  const kept: string[] = [];
+  for (let i = 0; i + 1 < pairs.length; i += 2) {
+    const name = pairs[i] ?? '';
+    if (!drop(foldHeaderName(name))) kept.push(name, pairs[i + 1] ?? '');
+  }
+  return kept;
+}
+
+/**
+ * What of an inbound request's headers goes on, as a flat list of names and values: without credentials, without
+ * claims about who asks or what is really asked, without what belongs to this connection. Host and framing are the
+ * caller's to add.
+ */
+export function forwardedRequestHeaders(pairs: readonly string[]): string[] {
+  const alsoDropped = nominated(pairs);
+  return filter(
+    pairs,
+    (name) =>
+      stripped.has(name) ||
+      hopByHop.has(name) ||
+      saidAnew.has(name) ||
+      alsoDropped.has(name) ||
+      strippedPrefixes.some((prefix) => name.startsWith(prefix)),
+  );
+}
+
+/** What of an upstream's response headers goes back: without what belongs to its connection, and no way around us. */
+export function forwardedResponseHeaders(pairs: readonly string[]): string[] {
+  const alsoDropped = nominated(pairs);
+  return filter(
+    pairs,
+    (name) =>
+      hopByHop.has(name) ||
+      alsoDropped.has(name) ||
+      name === 'alt-svc' ||
+      name === 'alternate-protocol' ||
+      name.startsWith('x-tagalong-'),
+  );
+}
+
+/** Puts one header on, in the place of any that a server could read as the same. */
+export function withHeader(pairs: readonly string[], name: string, value: string): string[] {
+  const folded = foldHeaderName(name);
+  return [...filter(pairs, (other) => other === folded), name, value];
+}
+
+/** Whether a secret can be a header's value: visible ASCII with single spaces inside, nothing that ends a line. */
+export function isHeaderValue(value: string): boolean {
+  return /^[\x21-\x7e]+(?: [\x21-\x7e]+)*$/.test(value);
+}

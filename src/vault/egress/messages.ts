@@ -1,0 +1,29 @@
+import type { EgressHealth, EgressStart } from './protocol.ts';
+
+/** What the worker asks of the egress process over IPC. `add_listener` comes with the listener's handle. */
+export type EgressRequest =
+  | { type: 'open_session'; organizationId: string; sessionId: string; sealedAuthority?: string }
+  | { type: 'add_listener'; sessionId: string }
+  | { type: 'close_session'; sessionId: string }
+  | { type: 'sealing_key'; organizationId: string }
+  | { type: 'health' };
+
+export type ToEgress =
+  | EgressStart
+  | (EgressRequest & { id: number })
+  | { type: 'set_turn'; sessionId: string; turnId: string | null }
+  | { type: 'stop' };
+
+/** What each request is answered with. */
+export interface EgressAnswers {
+  open_session: { caCertificatePem: string; sealedAuthority: string };
+  add_listener: null;
+  close_session: null;
+  sealing_key: Record<string, unknown>;
+  health: EgressHealth;
+}
+
+export type FromEgress =
+  | { type: 'ready' }
+  | { type: 'answer'; id: number; ok: true; value: unknown }
+  | { type: 'answer'; id: number; ok: false; message: string };

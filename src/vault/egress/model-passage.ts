@@ -1,0 +1,76 @@
+import { type Asking, unmapped } from './asking.ts';
+import { isHeaderValue, withHeader } from './header-rules.ts';
+import {
+  checkModelBody,
+  type ModelName,
+  type ModelWire,
+  maxModelBodyBytes,
+  modelEndpoint,
+  modelHeader,
+} from './model-door.ts';
+import type { PassageResult } from './pass-on.ts';
+import { failed, refuse } from './refusal.ts';
+
+/** A request to a model with the operator's key: its endpoints only, and nothing that reaches out from the vendor. */
+export async function modelPassage(asking: Asking, model: ModelName): Promise<PassageResult> {
+  const { parts, policy, host, request } = asking;
+  const endpoint = modelEndpoint(model, request.method, request.target.path);
+  if (!endpoint.ok) return endpoint;
+  let body: Buffer | null = null;
+  if (endpoint.wire !== 'none') {
+    const read = await readModelBody(asking, endpoint.wire);
+    if (!Buffer.isBuffer(read)) return read;
+    body = read;
+  } else if (request.body.framing !== 'none') {
+    return { ok: false, refusal: refuse('model.body', 'This model request takes no body.', 400) };
+  }
+  const emulated = policy.publication?.emulated ?? false;
+  const target = request.target.path + request.target.search;
+  const route = parts.rules.upstreams.route(host, target, emulated);
+  if (!route) return { ok: false, refusal: unmapped(host) };
+  const key = parts.rules.modelCredentials[model];
+  if (key !== undefined && !isHeaderValue(key)) {
+    return {
+      ok: false,
+      refusal: failed('credential.unreadable', `The key for ${host} is not a header value.`),
+    };
+  }
+  return {
+    ok: true,
+    passage: {
+      rule: `model:${model}`,
+      credential: key === undefined ? null : `${model} model key`,
+      method: request.method,
+      route,
+      headers: key === undefined ? asking.headers : withHeader(asking.headers, ...modelHeader(model, key)),
+      body,
+    },
+  };
+}
+
+/** Reads, judges and writes anew: what was judged is what is sent, whatever another parser had made of the bytes. */
+async function readModelBody(
+  { parts, request, headers, body, wantBody }: Asking,
+  wire: Exclude<ModelWire, 'none'>,
+): Promise<Buffer | Extract<PassageResult, { ok: false }>> {
+  if (request.body.framing === 'length' && request.body.bytes > maxModelBodyBytes) {
+    return {
+      ok: false,
+      refusal: refuse('body.too_large', 'The body of this model request is too large.', 413),
+    };
+  }
+  for (let i = 0; i < headers.length; i += 2) {
+    if (headers[i]?.toLowerCase() === 'content-encoding') {
+      return { ok: false, refusal: refuse('model.body', 'A model request must not be compressed.', 415) };
+    }
+  }
+  wantBody();
+  const bytes = await body.read(maxModelBodyBytes, parts.budget);
+  try {
+    const parsed: unknown = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+    const refusal = checkModelBody(wire, parsed);
+    return refusal ? { ok: false, refusal } : Buffer.from(JSON.stringify(parsed));
+  } catch {
+    return { ok: false, refusal: refuse('model.body', 'The body of a model request must be JSON.', 400) };
+  }
+}

@@ -1,0 +1,69 @@
+import type { ServerResponse } from 'node:http';
+import type { Logger } from 'pino';
+import type { Database } from '../../store/connection.ts';
+import type { CredentialStore } from '../credential-store.ts';
+import type { InstallationTokens } from '../github-app.ts';
+import type { BodyBudget } from './bodies.ts';
+import type { RequestNeeds } from './provider-door.ts';
+import type { EgressRecord, Recorder } from './records.ts';
+import { egressHeader, type Refusal, refusalBody } from './refusal.ts';
+import type { HouseRules } from './session-policy.ts';
+import type { PoolOptions } from './upstream-pools.ts';
+
+/** What the doors of the egress process share. */
+export interface EgressParts {
+  database: Database;
+  logger: Logger;
+  now: () => number;
+  recorder: Recorder;
+  credentials: CredentialStore;
+  tokens: InstallationTokens;
+  rules: HouseRules;
+  needs: RequestNeeds;
+  network: PoolOptions;
+  budget: BodyBudget;
+  /** The worker's Unix socket behind `tagalong.internal`. */
+  internalSocket: string;
+}
+
+/** Answers with a refusal. When an answer has already begun, it is cut instead. */
+export function answerRefusal(response: ServerResponse, refusal: Refusal): void {
+  if (response.headersSent || response.destroyed) {
+    response.destroy();
+    return;
+  }
+  const body = refusalBody(refusal);
+  response.writeHead(refusal.status, {
+    [egressHeader]: refusal.decision,
+    'content-type': 'application/json',
+    'content-length': body.byteLength,
+    ...(refusal.status === 503 ? { 'retry-after': '1' } : {}),
+    ...(refusal.close ? { connection: 'close' } : {}),
+  });
+  response.end(body);
+}
+
+/** What is known of a request when it comes in; the rest is filled in at its end. */
+export type RecordStart = Omit<
+  EgressRecord,
+  'status' | 'bytesUp' | 'bytesDown' | 'durationMs' | 'credential' | 'decision' | 'rule'
+>;
+
+/** Records a request that was refused or failed before anything was passed on. */
+export function recordRefusal(
+  parts: EgressParts,
+  start: RecordStart,
+  refusal: Refusal,
+  credential?: string,
+): void {
+  parts.recorder.add({
+    ...start,
+    status: refusal.status,
+    bytesUp: 0,
+    bytesDown: 0,
+    durationMs: parts.now() - start.at.getTime(),
+    credential: credential ?? null,
+    decision: refusal.decision,
+    rule: refusal.rule,
+  });
+}

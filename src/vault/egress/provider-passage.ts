@@ -1,0 +1,94 @@
+import type { ProviderName } from '../../store/schema.ts';
+import { CredentialError } from '../credential-store.ts';
+import { TokenError } from '../github-app.ts';
+import { type Asking, unmapped } from './asking.ts';
+import { withHeader } from './header-rules.ts';
+import type { PassageResult } from './pass-on.ts';
+import { decideProviderRequest } from './provider-door.ts';
+import { failed, type Refusal, RefusedError, refuse } from './refusal.ts';
+
+/** A body up to this size is kept, so that it can be sent again with a new token. */
+export const maxReplayBytes = 1024 * 1024;
+
+/** A request to a provider's API with the installation's credential, once the gate has let it through. */
+export async function providerPassage(asking: Asking, provider: ProviderName): Promise<PassageResult> {
+  const { parts, session, policy, host, request } = asking;
+  // Read once and written anew, so that the provider reads the query as the gate did.
+  const query = new URLSearchParams(request.target.search);
+  const { method } = request;
+  const verdict = decideProviderRequest(
+    policy,
+    provider,
+    { method, path: request.target.path, query },
+    parts.needs,
+  );
+  if (!verdict.ok) return verdict;
+  const target = query.size > 0 ? `${request.target.path}?${query}` : request.target.path;
+  const route = parts.rules.upstreams.route(host, target, policy.publication?.emulated ?? false);
+  if (!route) return no(unmapped(host));
+  if (!policy.installationId || verdict.repositories.length === 0) {
+    return no(refuse('credential.no_repository', 'This session has no repository of its own to act in.'));
+  }
+  try {
+    const credential = await parts.credentials.find(session.organizationId, policy.installationId);
+    if (credential.kind !== 'github_app') {
+      return no(failed('credential.wrong_kind', `The credential of this installation is not for ${host}.`));
+    }
+    const tokenFor = (stale?: string) =>
+      parts.tokens.get(credential, verdict.repositories, stale).catch((error: unknown) => {
+        throw new RefusedError(credentialRefusal(error));
+      });
+    const token = await tokenFor();
+    const put = (headers: string[], value: string) => withHeader(headers, 'authorization', `Bearer ${value}`);
+    const { body, replayable } = await readBody(asking);
+    const headers =
+      body === null || Buffer.isBuffer(body) || request.body.framing !== 'length'
+        ? asking.headers
+        : [...asking.headers, 'content-length', String(request.body.bytes)];
+    return {
+      ok: true,
+      passage: {
+        rule: verdict.capability,
+        credential: credential.displayName,
+        method,
+        route,
+        headers: put(headers, token),
+        body,
+        ...(replayable ? { renew: async () => put(headers, await tokenFor(token)) } : {}),
+      },
+    };
+  } catch (error) {
+    return no(credentialRefusal(error));
+  }
+}
+
+async function readBody({ parts, request, body, wantBody }: Asking) {
+  if (request.body.framing === 'none') return { body: null, replayable: true };
+  wantBody();
+  if (request.body.framing === 'length' && request.body.bytes <= maxReplayBytes) {
+    return { body: await body.read(maxReplayBytes, parts.budget), replayable: true };
+  }
+  return { body: body.stream(), replayable: false };
+}
+
+const no = (refusal: Refusal): PassageResult => ({ ok: false, refusal });
+
+/** What to answer when a credential could not be had. Throws on what is no such error. */
+export function credentialRefusal(error: unknown): Refusal {
+  if (error instanceof RefusedError) return error.refusal;
+  if (error instanceof CredentialError) {
+    const status = error.code === 'unavailable' ? 503 : 502;
+    return failed(`credential.${error.code}`, error.message, status, `credential_${error.code}`);
+  }
+  if (error instanceof TokenError) {
+    return error.code === 'narrowing'
+      ? refuse('credential.narrowing', error.message)
+      : failed(
+          `token.${error.code}`,
+          error.message,
+          error.code === 'unavailable' ? 503 : 502,
+          'credential_refused',
+        );
+  }
+  throw error;
+}

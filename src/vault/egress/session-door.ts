@@ -1,0 +1,159 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { type Asking, framed, streamed, unmapped } from './asking.ts';
+import { incomingBody } from './bodies.ts';
+import { forwardedRequestHeaders, withHeader } from './header-rules.ts';
+import { modelPassage } from './model-passage.ts';
+import { answerRefusal, type EgressParts, type RecordStart, recordRefusal } from './parts.ts';
+import { type PassageResult, passOn } from './pass-on.ts';
+import { privateHeaders } from './protocol.ts';
+import { providerPassage } from './provider-passage.ts';
+import type { ProxySession } from './proxy-session.ts';
+import { failed, RefusedError } from './refusal.ts';
+import { checkRequest } from './request-gate.ts';
+import { decideDestination } from './session-policy.ts';
+
+/** Where a session's connection leads: fixed when it was opened, and checked on every request in it. */
+export interface Tunnel {
+  session: ProxySession;
+  host: string;
+  port: number;
+  scheme: 'http' | 'https';
+  /** Whether a request came through it. */
+  used: boolean;
+  /** What follows cannot be trusted to be a request. */
+  poisoned: boolean;
+  /** Requests that are being answered. */
+  active: number;
+  /** Ends the body that is coming in, when the parser finds it broken; undefined while none is. */
+  cut: ((error: RefusedError) => void) | undefined;
+}
+
+/** Serves one request of a session: gate, policy, credential, upstream, record. Never rejects. */
+export async function serveRequest(
+  parts: EgressParts,
+  tunnel: Tunnel,
+  incoming: IncomingMessage,
+  response: ServerResponse,
+  url: string,
+): Promise<void> {
+  const { session, host, port, scheme } = tunnel;
+  tunnel.used = true;
+  tunnel.active += 1;
+  const method = incoming.method ?? '';
+  const start: RecordStart = {
+    organizationId: session.organizationId,
+    sessionId: session.sessionId,
+    installationId: null,
+    turnId: session.turnId,
+    at: new Date(parts.now()),
+    method,
+    scheme,
+    host,
+    port,
+    path: url.split('?', 1)[0] ?? '',
+  };
+  let done = () => {};
+  try {
+    if (tunnel.poisoned) {
+      response.destroy();
+      return;
+    }
+    const { httpVersion, rawHeaders } = incoming;
+    const gate = checkRequest({ method, url, httpVersion, rawHeaders }, host, port);
+    if (!gate.ok) throw new RefusedError(gate.refusal);
+    if (parts.recorder.full) {
+      throw new RefusedError(failed('record.full', 'Requests cannot be recorded now. Try again later.', 503));
+    }
+    const body = incomingBody(incoming);
+    if (gate.request.body.framing !== 'none') {
+      const cut = (error: RefusedError) => body.cut(error);
+      tunnel.cut = cut;
+      done = () => {
+        if (tunnel.cut === cut) tunnel.cut = undefined;
+      };
+      incoming.once('end', done);
+    }
+    let told = !gate.request.expectsContinue;
+    const result = await allow(
+      {
+        parts,
+        session,
+        policy: await session.policy(),
+        host,
+        request: gate.request,
+        headers: forwardedRequestHeaders(rawHeaders),
+        body,
+        wantBody: () => {
+          if (!told) response.writeContinue();
+          told = true;
+        },
+      },
+      port,
+    );
+    if (!result.ok) throw new RefusedError(result.refusal);
+    await passOn(parts, start, session.pools, result.passage, response);
+  } catch (error) {
+    const refusal =
+      error instanceof RefusedError
+        ? error.refusal
+        : failed('egress.error', 'The egress process failed.', 500);
+    if (!(error instanceof RefusedError))
+      parts.logger.error({ err: error }, 'A request of a session failed.');
+    if (refusal.close) tunnel.poisoned = true;
+    answerRefusal(response, refusal);
+    recordRefusal(parts, start, refusal);
+  } finally {
+    done();
+    tunnel.active -= 1;
+  }
+}
+
+async function allow(asking: Asking, port: number): Promise<PassageResult> {
+  const { parts, policy, host, request } = asking;
+  const decided = decideDestination(policy, host, port, parts.rules);
+  if (!decided.ok) return decided;
+  const { destination } = decided;
+  switch (destination.kind) {
+    case 'internal':
+      return internalPassage(asking);
+    case 'model':
+      return modelPassage(asking, destination.model);
+    case 'provider':
+      return providerPassage(asking, destination.provider);
+    case 'listed': {
+      const target = request.target.path + request.target.search;
+      const route = parts.rules.upstreams.route(host, target, policy.publication?.emulated ?? false);
+      if (!route) return { ok: false, refusal: unmapped(host) };
+      return {
+        ok: true,
+        passage: {
+          rule: destination.rule,
+          credential: null,
+          method: request.method,
+          route,
+          headers: framed(asking),
+          body: streamed(asking),
+        },
+      };
+    }
+  }
+}
+
+function internalPassage(asking: Asking): PassageResult {
+  const { parts, session, request } = asking;
+  return {
+    ok: true,
+    passage: {
+      rule: 'internal',
+      credential: null,
+      method: request.method,
+      route: {
+        kind: 'socket',
+        socketPath: parts.internalSocket,
+        path: request.target.path + request.target.search,
+      },
+      headers: withHeader(framed(asking), privateHeaders.session, session.sessionId),
+      body: streamed(asking),
+    },
+  };
+}

@@ -1,0 +1,102 @@
+import { type Dispatcher, Pool } from 'undici';
+import { type Connect, dialMapped, dialPublic, isCertificateError, type Resolve } from './dialing.ts';
+import { failed, RefusedError } from './refusal.ts';
+import type { Route } from './upstreams.ts';
+
+export interface PoolOptions {
+  resolve: Resolve;
+  connect: Connect;
+}
+
+/** A model may think for long before its first byte and between two. */
+const silenceTimeoutMs = 15 * 60_000;
+const maxPools = 64;
+
+/**
+ * The open connections of one principal. Never shared with another, so that what one connection's upstream answers
+ * can be an answer to that principal only.
+ */
+export class UpstreamPools {
+  readonly #pools = new Map<string, Pool>();
+  readonly #options: PoolOptions;
+
+  constructor(options: PoolOptions) {
+    this.#options = options;
+  }
+
+  /** The pool for a route, made at first use. */
+  for(route: Route): Dispatcher {
+    const { key, origin } = address(route);
+    let pool = this.#pools.get(key);
+    this.#pools.delete(key);
+    pool ??= this.#open(route, origin);
+    this.#pools.set(key, pool);
+    if (this.#pools.size > maxPools) {
+      const [oldest] = this.#pools;
+      if (oldest) {
+        this.#pools.delete(oldest[0]);
+        oldest[1].close().catch(() => {});
+      }
+    }
+    return pool;
+  }
+
+  /** Breaks every connection. */
+  async destroy(): Promise<void> {
+    const pools = [...this.#pools.values()];
+    this.#pools.clear();
+    await Promise.all(pools.map((pool) => pool.destroy().catch(() => {})));
+  }
+
+  #open(route: Route, origin: string): Pool {
+    const { resolve, connect } = this.#options;
+    const shared = {
+      allowH2: false,
+      pipelining: 1,
+      connections: 64,
+      headersTimeout: silenceTimeoutMs,
+      bodyTimeout: silenceTimeoutMs,
+      maxHeaderSize: 64 * 1024,
+    };
+    if (route.kind === 'socket') return new Pool(origin, { ...shared, socketPath: route.socketPath });
+    const dial =
+      route.kind === 'public'
+        ? () => dialPublic(route.host, resolve, connect)
+        : () => dialMapped(route.origin, resolve, connect);
+    return new Pool(origin, {
+      ...shared,
+      connect: (_options, callback) => {
+        dial().then(
+          (socket) => callback(null, socket),
+          (error: unknown) => callback(asRefused(error), null),
+        );
+      },
+    });
+  }
+}
+
+function address(route: Route): { key: string; origin: string } {
+  switch (route.kind) {
+    case 'public':
+      return { key: `public ${route.host}`, origin: `https://${route.host}` };
+    case 'mapped':
+      return { key: `mapped ${route.origin.origin}`, origin: route.origin.origin };
+    case 'socket':
+      return { key: `socket ${route.socketPath}`, origin: 'http://tagalong.internal' };
+  }
+}
+
+/** Every way in which a connection is not made, told without an address. */
+function asRefused(error: unknown): RefusedError {
+  if (error instanceof RefusedError) return error;
+  const code = String((error as { code?: unknown } | null)?.code ?? '');
+  if (code === 'ETIMEDOUT') {
+    return new RefusedError(failed('upstream.timeout', 'The upstream did not answer in time.', 504));
+  }
+  if (isCertificateError(code)) {
+    return new RefusedError(
+      failed('upstream.certificate', `The upstream's certificate is not valid for its name (${code}).`),
+    );
+  }
+  return new RefusedError(failed('upstream.unreachable', 'The upstream could not be reached.'));
+}

@@ -1,0 +1,41 @@
+interface Entry<T> {
+  value: Promise<T>;
+  until: number;
+}
+
+/**
+ * Remembers answers for a moment. Concurrent askers of one key share one reading; a failed reading is not kept. The
+ * oldest goes when there are more than `maxEntries`.
+ */
+export class TimedCache<T> {
+  readonly #entries = new Map<string, Entry<T>>();
+  readonly #ttlMs: number;
+  readonly #maxEntries: number;
+  readonly #now: () => number;
+
+  constructor(ttlMs: number, maxEntries: number, now: () => number) {
+    this.#ttlMs = ttlMs;
+    this.#maxEntries = maxEntries;
+    this.#now = now;
+  }
+
+  get(key: string, read: () => Promise<T>): Promise<T> {
+    const known = this.#entries.get(key);
+    if (known && known.until > this.#now()) return known.value;
+    const entry: Entry<T> = { value: read(), until: this.#now() + this.#ttlMs };
+    this.#entries.delete(key);
+    this.#entries.set(key, entry);
+    if (this.#entries.size > this.#maxEntries) {
+      const [oldest] = this.#entries.keys();
+      if (oldest !== undefined) this.#entries.delete(oldest);
+    }
+    entry.value.catch(() => {
+      if (this.#entries.get(key) === entry) this.#entries.delete(key);
+    });
+    return entry.value;
+  }
+
+  forget(key: string): void {
+    this.#entries.delete(key);
+  }
+}

@@ -1,0 +1,79 @@
+import { join } from 'node:path';
+import { ne } from 'drizzle-orm';
+import type { Config } from './config.ts';
+import { createPublication } from './gateway/publishing.ts';
+import type { Publishing } from './gateway-role.ts';
+import type { Database } from './store/connection.ts';
+import type { Home } from './store/home.ts';
+import { newId } from './store/ids.ts';
+import { withOrganization } from './store/organization.ts';
+import { agents, agentVersions, type ProviderName, publications } from './store/schema.ts';
+import { startWorkplaceProcess, type WorkplaceHandle } from './workplace/client.ts';
+
+const workplaceAgent = {
+  name: 'Ada',
+  system: 'You help the people of this workspace. Be friendly, exact and brief.',
+  model: 'claude-sonnet-4-5',
+  openaiModel: 'openai/gpt-5.1',
+} as const;
+const providers = ['slack', 'github', 'linear'] as const satisfies readonly ProviderName[];
+
+/** The workplace runs while nothing is published, and for as long as something is published into it. */
+export async function startWorkplaceRole(
+  config: Config,
+  home: Home,
+  database: Database,
+): Promise<WorkplaceHandle | undefined> {
+  const published = await database
+    .select({ emulated: publications.emulated })
+    .from(publications)
+    .where(ne(publications.state, 'unpublished'));
+  const noModel = config.models.anthropic.apiKey === undefined && config.models.openai.apiKey === undefined;
+  const isWanted = published.length === 0 || published.some((publication) => publication.emulated);
+  if (!isWanted && !noModel) return undefined;
+  return startWorkplaceProcess({
+    folder: join(home.private, 'workplace'),
+    agentName: workplaceAgent.name,
+    offlineModel: noModel,
+  });
+}
+
+/** Tells the workplace where its webhooks go; the first time, publishes one agent into all three of its providers. */
+export async function openWorkplace(
+  workplace: WorkplaceHandle,
+  publishing: Publishing,
+  organizationId: string,
+  config: Config,
+): Promise<void> {
+  const { database } = publishing;
+  const known = await withOrganization(database, organizationId, (tx) => tx.select().from(publications));
+  const ids = new Map(known.filter((each) => each.emulated).map((each) => [each.provider, each.id]));
+  if (known.every((each) => each.state === 'unpublished') || ids.size > 0) {
+    const agentId =
+      known.find((each) => each.emulated)?.agentId ?? (await createAgent(database, organizationId, config));
+    for (const provider of providers) {
+      if (ids.has(provider)) continue;
+      const credentials = workplace.credentials[provider];
+      const input = { provider, agentId, credentials, emulated: true };
+      ids.set(provider, await createPublication(publishing, organizationId, input));
+    }
+  }
+  const url = (provider: ProviderName) => {
+    const id = ids.get(provider);
+    return id === undefined ? {} : { [provider]: `${publishing.config.baseUrl}/webhooks/${provider}/${id}` };
+  };
+  await workplace.setWebhookUrls({ ...url('slack'), ...url('github'), ...url('linear') });
+}
+
+async function createAgent(database: Database, organizationId: string, config: Config): Promise<string> {
+  const id = newId('agent');
+  const onlyOpenai =
+    config.models.anthropic.apiKey === undefined && config.models.openai.apiKey !== undefined;
+  const model = { id: onlyOpenai ? workplaceAgent.openaiModel : workplaceAgent.model };
+  await withOrganization(database, organizationId, async (tx) => {
+    await tx.insert(agents).values({ id, organizationId });
+    const { name, system } = workplaceAgent;
+    await tx.insert(agentVersions).values({ organizationId, agentId: id, version: 1, name, system, model });
+  });
+  return id;
+}

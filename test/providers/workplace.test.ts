@@ -1,0 +1,222 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { App } from '@octokit/app';
+import { Octokit } from '@octokit/core';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { adapters } from '../../src/providers/index.ts';
+import type { ProviderAdapter, ProviderContext, Signal, ToolTarget } from '../../src/providers/provider.ts';
+import type { ProviderName } from '../../src/store/schema.ts';
+import { startWorkplace, type Workplace } from '../../src/workplace/workplace.ts';
+
+/** Each adapter against the emulated vendors: what they send is understood, and what is sent is taken. */
+
+type Addressed = Extract<Signal, { kind: 'addressed' | 'ambient' }>;
+
+const folder = mkdtempSync(join(tmpdir(), 'tagalong-workplace-'));
+const mark = (index: number) => `3f2b8c1e-7f1a-4c5e-9a55-${String(index).padStart(12, '0')}`;
+let workplace: Workplace;
+let server: Server;
+const arrived: { provider: ProviderName; headers: Record<string, string>; body: Buffer }[] = [];
+const waiting = new Set<() => void>();
+
+beforeAll(async () => {
+  workplace = await startWorkplace({ folder, agentName: 'Ada', offlineModel: false });
+  server = createServer(async (request, response) => {
+    const chunks: Buffer[] = [];
+    for await (const chunk of request) chunks.push(chunk as Buffer);
+    const provider = (request.url ?? '').slice(1) as ProviderName;
+    arrived.push({
+      provider,
+      headers: request.headers as Record<string, string>,
+      body: Buffer.concat(chunks),
+    });
+    response.end();
+    for (const wake of waiting) wake();
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  workplace.setWebhookUrls({
+    slack: `${origin}/slack`,
+    github: `${origin}/github`,
+    linear: `${origin}/linear`,
+  });
+});
+
+afterAll(async () => {
+  server.close();
+  await workplace.close();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+/** What the egress process does for the worker: the vendor's host becomes the workplace, and a token is put on. */
+function send(provider: ProviderName): typeof fetch {
+  const { upstreams, credentials } = workplace;
+  const { github } = credentials;
+  const app = new App({
+    appId: github.app_id,
+    privateKey: github.private_key,
+    Octokit: Octokit.defaults({ baseUrl: upstreams.githubApiUrl }),
+  });
+  const tokens: Record<ProviderName, (path: string) => Promise<string>> = {
+    slack: async () => credentials.slack.bot_token,
+    linear: async () => credentials.linear.access_token,
+    github: async (path) => {
+      const wanted = /^\/app(\/|$)/.test(path)
+        ? { type: 'app' }
+        : { type: 'installation', installationId: Number(github.installation_id) };
+      return ((await app.octokit.auth(wanted)) as { token: string }).token;
+    },
+  };
+  const origins = {
+    slack: ['https://slack.com/api/', upstreams.slackApiUrl],
+    github: ['https://api.github.com', upstreams.githubApiUrl],
+    linear: ['https://api.linear.app/graphql', upstreams.linearApiUrl],
+  };
+  return async (input, init) => {
+    const [from = '', to = ''] = origins[provider];
+    const url = String(input);
+    expect(url.startsWith(from)).toBe(true);
+    const headers = new Headers(init?.headers);
+    headers.set('authorization', `Bearer ${await tokens[provider](new URL(url).pathname)}`);
+    return fetch(to + url.slice(from.length), { ...init, headers });
+  };
+}
+
+async function contextOf(adapter: ProviderAdapter): Promise<ProviderContext> {
+  const split = adapter.splitCredentials(workplace.credentials[adapter.name]);
+  const context = { fetch: send(adapter.name) };
+  return { ...context, identity: await adapter.whoAmI(context, split.credential.detail) };
+}
+
+/** Waits for a delivery whose signal fits; every delivery on the way must be verified. */
+async function signalFrom(
+  adapter: ProviderAdapter,
+  context: ProviderContext,
+  fits: (signal: Signal) => boolean,
+): Promise<Signal> {
+  const secret = adapter.splitCredentials(workplace.credentials[adapter.name]).webhookSecret;
+  for (;;) {
+    for (const delivery of arrived.splice(0)) {
+      if (delivery.provider !== adapter.name) continue;
+      expect(adapter.webhook.verify(delivery, [secret], new Date())).toEqual({ ok: true });
+      const found = adapter.signals({ ...delivery, receivedAt: new Date() }, context.identity).find(fits);
+      if (found) return found;
+    }
+    await new Promise<void>((resolve) => {
+      const wake = () => {
+        waiting.delete(wake);
+        resolve();
+      };
+      waiting.add(wake);
+    });
+  }
+}
+
+const isAddressed = (signal: Signal): signal is Addressed => signal.kind === 'addressed';
+
+async function answer(
+  adapter: ProviderAdapter,
+  context: ProviderContext,
+  signal: Signal,
+): Promise<ToolTarget> {
+  if (!isAddressed(signal)) throw new Error('not addressed');
+  expect(await adapter.mayAddress(context, signal)).toEqual({ allowed: true });
+  const target: ToolTarget = { place: signal.anchor.place, message: signal.place };
+  await adapter.presence(context, target, 'working');
+  const reply = adapter.tools.find((tool) => tool.name === 'reply');
+  const input = { text: 'It is **done**.' };
+  expect(await reply?.reconcile?.(context, input, target, mark(1))).toBeUndefined();
+  const sent = await reply?.perform(context, input, target, mark(1));
+  expect(sent?.ref).toBeDefined();
+  expect((await reply?.reconcile?.(context, input, target, mark(1)))?.ref).toEqual(sent?.ref);
+  await adapter.presence(context, target, 'done');
+  return target;
+}
+
+test('Slack: a mention is answered in its thread', async () => {
+  const adapter = adapters.slack;
+  const context = await contextOf(adapter);
+  expect(context.identity).toMatchObject({
+    appId: expect.stringMatching(/^A/),
+    handle: expect.stringMatching(/ada/i),
+  });
+  await workplace.persons.postSlackMessage({
+    personId: 'maya',
+    channel: 'general',
+    text: '@ada run the tests',
+  });
+  const signal = await signalFrom(adapter, context, isAddressed);
+  expect(signal).toMatchObject({ body: 'run the tests' });
+  const target = await answer(adapter, context, signal);
+  const own = await signalFrom(adapter, context, ({ kind }) => kind === 'ignored');
+  expect(own).toMatchObject({ reason: 'own_message' });
+  const read = adapter.tools.find((tool) => tool.name === 'slack_read_thread');
+  const { text } = (await read?.perform(context, {}, target, mark(2))) ?? { text: '' };
+  expect(text).toContain('"kind":"you"');
+  expect(text).toMatch(/Maya|maya/);
+});
+
+test('Slack: a guest is not allowed', async () => {
+  const adapter = adapters.slack;
+  const context = await contextOf(adapter);
+  await workplace.persons.postSlackMessage({ personId: 'guest', channel: 'general', text: '@ada hello' });
+  const signal = await signalFrom(adapter, context, isAddressed);
+  if (isAddressed(signal))
+    expect(await adapter.mayAddress(context, signal)).toMatchObject({ allowed: false });
+});
+
+test('GitHub: a labelled issue is answered in a comment', async () => {
+  const adapter = adapters.github;
+  const context = await contextOf(adapter);
+  expect(context.identity).toMatchObject({ handle: 'ada', userId: expect.stringMatching(/^\d+$/) });
+  const given = { personId: 'maya', title: 'Tests fail', body: 'since Tuesday', labels: ['agent'] };
+  await workplace.persons.openGithubIssue(given);
+  const signal = await signalFrom(adapter, context, isAddressed);
+  expect(signal).toMatchObject({ body: '# Tests fail\n\nsince Tuesday' });
+  const target = await answer(adapter, context, signal);
+  expect(await signalFrom(adapter, context, ({ kind }) => kind === 'ignored')).toMatchObject({
+    kind: 'ignored',
+  });
+  const read = adapter.tools.find((tool) => tool.name === 'github_read_issue');
+  const { text } = (await read?.perform(context, {}, target, mark(2))) ?? { text: '' };
+  expect(text).toContain('since Tuesday');
+  expect(text).toContain('It is **done**.');
+  expect(text).toContain('"kind":"you"');
+});
+
+test('GitHub: an outsider is not allowed', async () => {
+  const adapter = adapters.github;
+  const context = await contextOf(adapter);
+  await workplace.persons.openGithubIssue({ personId: 'guest', title: 'Hello', body: '@ada please' });
+  const signal = await signalFrom(adapter, context, isAddressed);
+  if (isAddressed(signal))
+    expect(await adapter.mayAddress(context, signal)).toMatchObject({ allowed: false });
+});
+
+test('Linear: a delegated issue is answered in its agent session', async () => {
+  const adapter = adapters.linear;
+  const context = await contextOf(adapter);
+  expect(context.identity).toMatchObject({ handle: expect.stringMatching(/ada/i) });
+  workplace.persons.createLinearIssue({
+    personId: 'maya',
+    title: 'Tests fail',
+    description: 'since Tuesday',
+    delegate: true,
+  });
+  const signal = await signalFrom(adapter, context, isAddressed);
+  expect(signal).toMatchObject({ body: expect.stringMatching(/Tests fail\n\nsince Tuesday/) });
+  const target = await answer(adapter, context, signal);
+  const comment = adapter.tools.find((tool) => tool.name === 'linear_comment');
+  const input = { body: 'See the pull request.' };
+  const sent = await comment?.perform(context, input, target, mark(3));
+  expect(await comment?.perform(context, input, target, mark(3))).toEqual(sent);
+  expect(await comment?.reconcile?.(context, input, target, mark(3))).toEqual(sent);
+  const read = adapter.tools.find((tool) => tool.name === 'linear_read_issue');
+  const { text } = (await read?.perform(context, {}, target, mark(2))) ?? { text: '' };
+  expect(text).toContain('since Tuesday');
+  expect(text).toContain('See the pull request.');
+  expect(text).toContain('"kind":"you"');
+});

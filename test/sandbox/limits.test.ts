@@ -1,0 +1,138 @@
+import { spawn } from 'node:child_process';
+import { existsSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { openCgroups } from '../../src/sandbox/cgroups.ts';
+import { hardLimit, rlimitArguments } from '../../src/sandbox/limits.ts';
+import { processStart } from '../../src/sandbox/processes.ts';
+import { createHarness, firstLine, type Harness, limits } from './harness.ts';
+
+let harness: Harness;
+beforeAll(async () => {
+  harness = await createHarness();
+});
+afterAll(() => harness.clear());
+
+const hog = 'exec python3 -c "b = []\nwhile True: b.append(bytearray(8 << 20))"';
+
+test('a program that takes too much memory is ended, and the reason says so in words', async () => {
+  const sandbox = await harness.port.open(
+    harness.spec(['/bin/bash', '-c', hog], { limits: { ...limits, memoryBytes: 96 << 20 } }),
+  );
+  sandbox.stdout.resume();
+  const end = await sandbox.closed;
+  expect(end.code).not.toBe(0);
+  if (sandbox.enforced.memory.startsWith('cgroup')) {
+    expect(end.reason).toBe('It ran out of memory: it may use 96 MiB.');
+  } else {
+    expect(end.reason).toMatch(/MemoryError/);
+  }
+});
+
+test('when only a child takes too much, the rest goes on', async () => {
+  const { stdout, code } = await harness.run(
+    `bash -c '${hog.replaceAll("'", '')}' 2>/dev/null; echo "went on"`,
+    {
+      limits: { ...limits, memoryBytes: 96 << 20 },
+    },
+  );
+  expect(stdout).toContain('went on');
+  expect(code).toBe(0);
+});
+
+test('memory of temporary files counts', async () => {
+  const { stdout } = await harness.run(
+    'head -c 200M /dev/zero > /tmp/big 2>/dev/null && echo whole || echo stopped',
+    {
+      limits: { ...limits, memoryBytes: 96 << 20 },
+    },
+  );
+  expect(stdout).not.toContain('whole');
+});
+
+test('a fork bomb gets no further than its limit', async () => {
+  const bomb = `exec /usr/bin/python3 -c "
+import os, time
+n = 0
+while n < 500:
+    try:
+        if os.fork() == 0: time.sleep(60); os._exit(0)
+    except OSError: break
+    n += 1
+print(n, flush=True)
+os._exit(0)"`;
+  const { stdout } = await harness.run(bomb, { limits: { ...limits, maxProcesses: 60 } });
+  expect(Number(stdout.trim())).toBeGreaterThan(10);
+  expect(Number(stdout.trim())).toBeLessThan(60);
+});
+
+test('files cannot grow beyond their limit, nor can the limits be raised', async () => {
+  const { stdout } = await harness.run(
+    'head -c 3M /dev/zero > /workspace/big; stat -c %s /workspace/big; ulimit -f unlimited 2>/dev/null && echo raised; ulimit -c; ulimit -n',
+    { limits: { ...limits, maxFileBytes: 1 << 20, maxOpenFiles: 256 } },
+  );
+  expect(stdout.trim().split('\n')).toEqual(['1048576', '0', '256']);
+});
+
+test('what cgroups do not enforce, rlimits do, never above the present limits', () => {
+  const present =
+    'Limit                     Soft Limit           Hard Limit           Units     \nMax open files            1024                 500                  files     \n';
+  expect(hardLimit(present, 'Max open files')).toBe(500);
+  expect(hardLimit(present, 'Max data size')).toBe(Number.POSITIVE_INFINITY);
+  expect(rlimitArguments(limits, { memory: true, processes: true }, present)).toEqual([
+    '--core=0',
+    '--nofile=500',
+    `--fsize=${limits.maxFileBytes}`,
+    `--data=${limits.memoryBytes}`,
+    '--nproc=200',
+  ]);
+});
+
+test('the groups of a sandbox are gone when it is', async () => {
+  const sandbox = await harness.port.open(harness.spec(['/bin/sleep', '60']));
+  const during = groupsOf(ownPrefix);
+  await sandbox.close(0);
+  expect(groupsOf(ownPrefix)).toEqual([]);
+  if (sandbox.enforced.memory === 'cgroup1') expect(during.length).toBe(2);
+});
+
+test('groups of a run that was killed are removed at the next start, those of a live one are not', async () => {
+  const live = await harness.port.open(harness.spec(['/bin/sleep', '60']));
+  const driver = spawn(
+    process.execPath,
+    [join(import.meta.dirname, 'driver.ts'), harness.home.root, 'echo up; sleep 60'],
+    { stdio: ['ignore', 'pipe', 'ignore'], env: { PATH: process.env.PATH } },
+  );
+  await firstLine(driver.stdout);
+  const dead = `${driver.pid}.${processStart(driver.pid ?? 0)}.`;
+  const exited = new Promise((resolve) => driver.once('exit', resolve));
+  driver.kill('SIGKILL');
+  await exited;
+  await openCgroups().sweep();
+  expect(groupsOf(dead)).toEqual([]);
+  if (live.enforced.memory.startsWith('cgroup')) expect(groupsOf(ownPrefix)).not.toEqual([]);
+  expect(processStart(live.pid)).toBeDefined();
+  await live.close(0);
+});
+
+const ownPrefix = `${process.pid}.${processStart(process.pid)}.`;
+
+function groupsOf(prefix: string): string[] {
+  const roots = ['/sys/fs/cgroup/memory', '/sys/fs/cgroup/pids', '/sys/fs/cgroup/system.slice'];
+  return roots.flatMap((root) => groupsBelow(root, prefix, 5));
+}
+
+function groupsBelow(folder: string, prefix: string, depth: number): string[] {
+  if (depth === 0 || !existsSync(folder)) return [];
+  let names: string[];
+  try {
+    names = readdirSync(folder, { withFileTypes: true })
+      .filter((entry) => entry.isDirectory())
+      .map((entry) => entry.name);
+  } catch {
+    return [];
+  }
+  return names.flatMap((name) =>
+    name.startsWith(prefix) ? [`${folder}/${name}`] : groupsBelow(`${folder}/${name}`, prefix, depth - 1),
+  );
+}
