@@ -17,6 +17,7 @@ import { createTurnUpdates, type TurnUpdates } from './updates.ts';
 import { openWire } from './wire.ts';
 
 const defaultStartTimeoutMs = 30_000;
+const maxIdChars = 500;
 
 const stopReasons: readonly PromptResult['stopReason'][] = [
   'end_turn',
@@ -86,7 +87,7 @@ export async function connectAgent(input: ConnectInput): Promise<AgentConnection
     if (hello.protocolVersion !== PROTOCOL_VERSION) {
       throw new AgentError(
         'protocol',
-        `The agent program speaks version ${hello.protocolVersion} of ACP; it has to be ${PROTOCOL_VERSION}.`,
+        `The agent program speaks version ${Number(hello.protocolVersion)} of ACP; it has to be ${PROTOCOL_VERSION}.`,
       );
     }
     if (input.mcpServers.length > 0 && !hello.agentCapabilities?.mcpCapabilities?.http) {
@@ -120,7 +121,7 @@ export async function connectAgent(input: ConnectInput): Promise<AgentConnection
     programSessionId =
       resumed && input.programSessionId !== undefined
         ? input.programSessionId
-        : (await ask(agent.request('session/new', setting))).sessionId;
+        : sessionIdOf(await ask(agent.request('session/new', setting)));
     conversation = programSessionId;
   } catch (error) {
     const failure = startFailure(error, 'the conversation');
@@ -157,6 +158,13 @@ export async function connectAgent(input: ConnectInput): Promise<AgentConnection
     },
     dispose: () => breakOff(new AgentError('died', 'The connection to the agent program was given up.')),
   };
+}
+
+/** The library does not check answers; this one is stored. */
+function sessionIdOf(answer: { sessionId: unknown }): string {
+  const { sessionId } = answer;
+  if (typeof sessionId === 'string' && sessionId !== '' && sessionId.length <= maxIdChars) return sessionId;
+  throw new AgentError('protocol', 'The agent program gave the conversation no usable id.');
 }
 
 type PermissionOutcome = { outcome: 'selected'; optionId: string } | { outcome: 'cancelled' };

@@ -1,7 +1,9 @@
 /** Bounds of one batch and of the wait for it. */
 export interface BatcherOptions<Item> {
-  /** How many batches may be on their way at once. */
+  /** How many batches may be on their way at once, when they are slow. */
   lanes: number;
+  /** A batch that takes longer does not keep the next one waiting. */
+  slowAfterMs: number;
   maxItems: number;
   maxBytes: number;
   /** From the moment an item is given until it is refused, at the latest. */
@@ -23,7 +25,8 @@ interface Waiting<Item, Result> {
 
 /**
  * Lets concurrent callers share one call: while `run` works on a batch, what is given meanwhile queues, and is the next
- * batch. No timer delays anything: alone, an item runs at once; under load, batches grow by themselves.
+ * batch. No timer delays anything: alone, an item runs at once; under load, batches grow by themselves. One batch at a
+ * time is the cheapest, since each has its fixed costs; only behind a slow one the next is started beside it.
  *
  * `run` answers one result per item. When it fails, everyone in the batch gets its error, and so do those who have
  * queued behind it for longer than half of `timeoutMs`: what they wait for is likely to fail them too, and too late.
@@ -33,6 +36,7 @@ export class Batcher<Item, Result> {
   readonly #options: BatcherOptions<Item>;
   #queue: Waiting<Item, Result>[] = [];
   #running = 0;
+  #slow = 0;
   #scheduled = false;
 
   constructor(run: (items: Item[], signal: AbortSignal) => Promise<Result[]>, options: BatcherOptions<Item>) {
@@ -44,7 +48,7 @@ export class Batcher<Item, Result> {
   add(item: Item): Promise<Result> {
     return new Promise((resolve, reject) => {
       this.#queue.push({ item, since: performance.now(), resolve, reject });
-      if (this.#scheduled || this.#running >= this.#options.lanes) return;
+      if (this.#scheduled || !this.#isFree()) return;
       this.#scheduled = true;
       // After this turn of the event loop, so that what arrived in it shares the batch.
       setImmediate(() => {
@@ -54,14 +58,25 @@ export class Batcher<Item, Result> {
     });
   }
 
+  #isFree(): boolean {
+    return this.#running === this.#slow && this.#running < this.#options.lanes;
+  }
+
   #start(): void {
-    while (this.#running < this.#options.lanes && this.#queue.length > 0) {
-      this.#running++;
-      void this.#settle(this.#take()).finally(() => {
-        this.#running--;
-        this.#start();
-      });
-    }
+    if (!this.#isFree() || this.#queue.length === 0) return;
+    this.#running++;
+    let isSlow = false;
+    const timer = setTimeout(() => {
+      isSlow = true;
+      this.#slow++;
+      this.#start();
+    }, this.#options.slowAfterMs);
+    void this.#settle(this.#take()).finally(() => {
+      clearTimeout(timer);
+      this.#running--;
+      if (isSlow) this.#slow--;
+      this.#start();
+    });
   }
 
   #take(): Waiting<Item, Result>[] {

@@ -1,26 +1,32 @@
 import type { Pool } from 'pg';
 import { type IncomingDelivery, type StoreResult, storeDeliveries } from '../store/inbox.ts';
+import type { ProviderName } from '../store/schema.ts';
 import { Batcher } from './batcher.ts';
 
 /** `gone`: its publication was deleted meanwhile. `unstorable`: the database cannot hold what it contains. */
 export type DeliveryResult = StoreResult | 'gone' | 'unstorable';
 
-/** Bounded so that, together with reading the secrets, Slack's three seconds hold. */
-const storeTimeoutMs = 1_500;
+/**
+ * How long storing may take, so that the answer comes before the provider gives up: Slack waits 3 s, Linear 5 s, GitHub
+ * 10 s, and GitHub alone never tries again. Reading the secrets comes before it and takes up to a second.
+ */
+const storeTimeoutMs: Readonly<Record<ProviderName, number>> = { slack: 1_500, linear: 3_000, github: 7_000 };
 
-/** One shared insert for the deliveries that arrive at the same time. Rejects when the database is away. */
-export function createDeliveryStore(
-  pool: Pool,
-  clock: () => Date,
-  lanes = 3,
-): Batcher<IncomingDelivery, DeliveryResult> {
+export type DeliveryStore = Batcher<IncomingDelivery, DeliveryResult>;
+
+/**
+ * One shared insert for the deliveries of a provider that arrive at the same time. Rejects when the database is away.
+ * A batch that hangs, at a lock or a slow disk, stops no other.
+ */
+export function createDeliveryStore(pool: Pool, clock: () => Date, provider: ProviderName): DeliveryStore {
   return new Batcher<IncomingDelivery, DeliveryResult>(
     (deliveries, signal) => storeBatch(pool, deliveries, clock, signal),
     {
-      lanes,
+      lanes: 3,
+      slowAfterMs: 25,
       maxItems: 256,
       maxBytes: 32 * 1024 * 1024,
-      timeoutMs: storeTimeoutMs,
+      timeoutMs: storeTimeoutMs[provider],
       sizeOf: (delivery) => delivery.body.length,
     },
   );

@@ -8,7 +8,7 @@ import { BodyBudget, type BodyResult, readBody } from './body.ts';
 import { type PlainAnswer, plainAnswers, sendEarly, sendPlain } from './plain-answers.ts';
 import type { GatewaySecrets } from './secrets.ts';
 import { type OpenDoor, WebhookSecrets } from './webhook-secrets.ts';
-import { createDeliveryStore } from './webhook-store.ts';
+import { createDeliveryStore, type DeliveryStore } from './webhook-store.ts';
 
 export interface WebhookDeps {
   pool: Pool;
@@ -57,7 +57,11 @@ export function createWebhookDoorway(deps: WebhookDeps): WebhookDoorway {
     maxEntries: 10_000,
     timeoutMs: 1_000,
   });
-  const store = createDeliveryStore(deps.pool, deps.clock);
+  const stores: Readonly<Record<ProviderName, DeliveryStore>> = {
+    slack: createDeliveryStore(deps.pool, deps.clock, 'slack'),
+    github: createDeliveryStore(deps.pool, deps.clock, 'github'),
+    linear: createDeliveryStore(deps.pool, deps.clock, 'linear'),
+  };
   /** What an unknown publication's request is verified with, so that it costs what a known one costs. */
   const nobodysSecret = [randomBytes(32).toString('hex')];
 
@@ -78,7 +82,7 @@ export function createWebhookDoorway(deps: WebhookDeps): WebhookDoorway {
     }
     const immediate = rules.immediateAnswer?.(request);
     if (immediate) return { status: 200, contentType: immediate.contentType, body: immediate.body };
-    const result = await store.add({
+    const result = await stores[provider].add({
       organizationId: door.organizationId,
       publicationId,
       provider,

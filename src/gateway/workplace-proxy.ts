@@ -34,6 +34,9 @@ export function workplaceRoutes(app: Hono<GatewayEnv>, deps: GatewayDeps): { clo
     }
     const { pathname, search } = new URL(c.req.url);
     const target = `${workplace.apiUrl.replace(/\/$/, '')}${pathname.slice(prefix.length)}${search}`;
+    const leaving = new AbortController();
+    const leave = () => leaving.abort();
+    c.req.raw.signal.addEventListener('abort', leave, { once: true });
     const hasBody = c.req.method !== 'GET' && c.req.method !== 'HEAD';
     try {
       const answer = await undiciFetch(target, {
@@ -45,9 +48,11 @@ export function workplaceRoutes(app: Hono<GatewayEnv>, deps: GatewayDeps): { clo
         },
         body: hasBody ? await c.req.arrayBuffer() : null,
         redirect: 'manual',
-        signal: c.req.raw.signal,
+        signal: leaving.signal,
         dispatcher: agent,
       });
+      // From here on a reader who leaves cancels the stream, which is no error.
+      c.req.raw.signal.removeEventListener('abort', leave);
       return new Response(answer.body as ReadableStream | null, {
         status: answer.status,
         headers: {

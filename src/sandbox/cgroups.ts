@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type CgroupPlace, type CgroupPlaces, findCgroupPlaces } from './cgroup-places.ts';
 import { processStart, signal } from './processes.ts';
@@ -67,15 +67,41 @@ function takesGroups(place: CgroupPlace, controller: 'memory' | 'pids'): boolean
       const given = readFileSync(join(place.folder, 'cgroup.subtree_control'), 'utf8').trim().split(' ');
       if (!given.includes('memory') || !given.includes('pids')) return false;
     }
-    const folder = join(place.folder, ownFolder);
-    mkdirSync(folder, { recursive: true });
-    if (place.version === 2) writeFileSync(join(folder, 'cgroup.subtree_control'), '+memory +pids');
-    const trial = join(folder, `trial-${process.pid}-${controller}`);
-    mkdirSync(trial);
+    const trial = makeGroup(place, `trial-${process.pid}-${controller}`);
     rmdirSync(trial);
+    removeParent(trial);
     return true;
   } catch {
     return false;
+  }
+}
+
+/**
+ * Makes a group in the folder of ours, which is there only as long as a group is in it, so that nothing of us stays
+ * behind; another process may take it away at this very moment. Throws where the system does not let us.
+ */
+function makeGroup(place: CgroupPlace, name: string): string {
+  const parent = join(place.folder, ownFolder);
+  const folder = join(parent, name);
+  for (let attempt = 1; ; attempt++) {
+    try {
+      mkdirSync(parent, { recursive: true });
+      if (place.version === 2) writeFileSync(join(parent, 'cgroup.subtree_control'), '+memory +pids');
+      mkdirSync(folder);
+      return folder;
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      if (code === 'EEXIST') return folder;
+      if (code !== 'ENOENT' || attempt === 5) throw error;
+    }
+  }
+}
+
+function removeParent(folder: string): void {
+  try {
+    rmdirSync(dirname(folder));
+  } catch {
+    // Others are in there.
   }
 }
 
@@ -84,17 +110,18 @@ function createGroup(places: CgroupPlaces, limits: SandboxLimits): SandboxCgroup
   const folders = new Set<string>();
   const make = (place: CgroupPlace | undefined, settings: (version: 1 | 2) => [string, string][]) => {
     if (!place) return undefined;
-    const folder = join(place.folder, ownFolder, name);
+    let folder: string | undefined;
     try {
-      mkdirSync(folder, { recursive: true });
+      folder = makeGroup(place, name);
       for (const [file, value] of settings(place.version)) writeFileSync(join(folder, file), value);
       folders.add(folder);
       return { folder, version: place.version };
     } catch {
       try {
-        rmdirSync(folder);
+        // In version 2 both controllers share it.
+        if (folder && !folders.has(folder)) rmdirSync(folder);
       } catch {
-        // Shared with the other controller, or never made.
+        // It is removed with the next sweep.
       }
       return undefined;
     }
@@ -152,6 +179,7 @@ async function removeFolder(folder: string): Promise<void> {
     for (const pid of members(folder)) signal(pid, 'SIGKILL');
     try {
       rmdirSync(folder);
+      removeParent(folder);
       return;
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;

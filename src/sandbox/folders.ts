@@ -1,5 +1,5 @@
 import { chmodSync, chownSync, lchownSync, lstatSync, mkdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { SandboxError } from './sandbox.ts';
 
 export interface SessionFolders {
@@ -13,7 +13,10 @@ export interface SessionFolders {
  * we never follow a link of its making.
  */
 export function prepareSessionFolders(directory: string, uid: number | undefined): SessionFolders {
-  mkdirSync(directory, { recursive: true, mode: 0o711 });
+  const parent = dirname(directory);
+  // Whatever the umask: the session's uid has to walk through.
+  if (mkdirSync(parent, { recursive: true }) !== undefined) chmodSync(parent, 0o711);
+  mkdirSync(directory, { recursive: true });
   ownFolder(directory);
   if (uid === undefined) {
     chmodSync(directory, 0o700);

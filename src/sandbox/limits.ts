@@ -1,6 +1,9 @@
 import { readFileSync } from 'node:fs';
 import type { SandboxLimits } from './sandbox.ts';
 
+/** What Node 24 maps writable and does not touch (570 MiB as measured); RLIMIT_DATA counts it all the same. */
+const mappedBytes = 640 * 1024 * 1024;
+
 /** Which of the limits rlimits have to enforce, because no cgroup does. */
 export interface RlimitNeeds {
   memory: boolean;
@@ -8,9 +11,9 @@ export interface RlimitNeeds {
 }
 
 /**
- * Arguments of util-linux `prlimit`. No core dumps ever. Memory by RLIMIT_DATA is per process and does not count what
- * is only reserved, so that V8 starts under it. RLIMIT_NPROC counts per user namespace since Linux 5.14, hence it is
- * set after the namespace was made. A limit cannot be raised above the present one.
+ * Arguments of util-linux `prlimit`. No core dumps ever. Memory by RLIMIT_DATA is per process and coarse. RLIMIT_NPROC
+ * counts per user namespace since Linux 5.14, hence it is set after the namespace was made. A limit cannot be raised
+ * above the present one.
  */
 export function rlimitArguments(limits: SandboxLimits, needs: RlimitNeeds, present: string): string[] {
   const clamp = (name: string, wanted: number) => Math.min(wanted, hardLimit(present, name));
@@ -18,7 +21,7 @@ export function rlimitArguments(limits: SandboxLimits, needs: RlimitNeeds, prese
     '--core=0',
     `--nofile=${clamp('Max open files', limits.maxOpenFiles)}`,
     `--fsize=${clamp('Max file size', limits.maxFileBytes)}`,
-    ...(needs.memory ? [`--data=${clamp('Max data size', limits.memoryBytes)}`] : []),
+    ...(needs.memory ? [`--data=${clamp('Max data size', limits.memoryBytes + mappedBytes)}`] : []),
     ...(needs.processes ? [`--nproc=${clamp('Max processes', limits.maxProcesses)}`] : []),
   ];
 }

@@ -156,7 +156,10 @@ async function followMessage(
   const { database } = dependencies;
   const { publication, installation, delivery } = routed;
   const { organizationId } = publication;
-  if (publication.state !== 'live') return { kind: 'ignored', reason: 'not_live' };
+  // While a token is missing, messages wait: asking who wrote them fails until the publication is authorized again.
+  if (publication.state !== 'live' && publication.state !== 'needs_reauth') {
+    return { kind: 'ignored', reason: 'not_live' };
+  }
   if (signal.body.trim() === '') return { kind: 'ignored', reason: 'empty_message' };
   if (signal.kind === 'ambient') {
     const anchored = await withOrganization(database, organizationId, (tx) =>

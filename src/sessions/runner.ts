@@ -39,6 +39,8 @@ export async function startRunner(options: RunnerOptions): Promise<{ stop(): Pro
 
   const launch = (): Promise<Runner> => {
     const events: WorkerEvents = new EventEmitter();
+    // Jobs are locked by the pool that fetched them, or by the worker that runs them.
+    events.on('pool:create', ({ workerPool }) => options.onJobWorker(workerPool.id));
     events.on('worker:create', ({ worker }) => options.onJobWorker(worker.workerId));
     return run({
       pgPool: pool,

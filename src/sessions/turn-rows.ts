@@ -1,6 +1,7 @@
 import { and, asc, eq, inArray, isNull, sql } from 'drizzle-orm';
-import type { Transaction } from '../store/connection.ts';
+import type { Database, Transaction } from '../store/connection.ts';
 import { newId } from '../store/ids.ts';
+import { withOrganization } from '../store/organization.ts';
 import {
   actions,
   agentVersions,
@@ -123,6 +124,22 @@ export async function claimTurn(
     earlierActions: [],
     context: await sessionContext(tx, sessionId, firstUid),
   };
+}
+
+/** Whether messages wait in the session. */
+export async function hasWaiting(
+  database: Database,
+  organizationId: string,
+  sessionId: string,
+): Promise<boolean> {
+  const found = await withOrganization(database, organizationId, (tx) =>
+    tx
+      .select({ id: messages.id })
+      .from(messages)
+      .where(and(eq(messages.sessionId, sessionId), eq(messages.state, 'waiting')))
+      .limit(1),
+  );
+  return found.length > 0;
 }
 
 async function recordedActions(tx: Transaction, turnId: string): Promise<EarlierAction[]> {

@@ -12,7 +12,7 @@ import { TurnLog } from './event-log.ts';
 import { acquireLease, type Lease, LeaseLostError, releaseLease, renewEveryMs, renewLease } from './lease.ts';
 import type { LiveSession, LiveSessions } from './live.ts';
 import { composePrompt, composeSystem } from './prompt.ts';
-import { type ClaimedTurn, claimTurn, markPrompted } from './turn-rows.ts';
+import { type ClaimedTurn, claimTurn, hasWaiting, markPrompted } from './turn-rows.ts';
 
 export interface TurnDependencies {
   database: Database;
@@ -51,7 +51,6 @@ export function createTurnRunner(dependencies: TurnDependencies): TurnRunner {
       const lease = await acquireLease(database, organizationId, sessionId, workerId);
       if (!lease) return;
       live.adopt(sessionId, lease.fence);
-      let ran = false;
       const renewal = keepLease(lease);
       try {
         for (;;) {
@@ -60,7 +59,6 @@ export function createTurnRunner(dependencies: TurnDependencies): TurnRunner {
             claimTurn(tx, lease, dependencies.firstUid),
           );
           if (!claimed) break;
-          ran = true;
           await runTurn(lease, claimed);
         }
       } catch (error) {
@@ -73,8 +71,8 @@ export function createTurnRunner(dependencies: TurnDependencies): TurnRunner {
         live.release(sessionId, Date.now());
         await releaseLease(database, lease);
       }
-      // A message that came between the last look and the release found the lease taken: look once more.
-      if (!ran) return;
+      // The job of a message that came between the last look and the release found the lease taken, and left.
+      if (!(await hasWaiting(database, organizationId, sessionId))) return;
     }
   }
 

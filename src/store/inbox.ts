@@ -8,14 +8,16 @@ import type { ProviderName, PublicationState } from './schema.ts';
 /**
  * A pool of the webhook door's own, so that nothing else can use up its connections. Its plans may not scan whole
  * tables: `graphile_worker.add_jobs` looks for locked jobs by key, and with the statistics of a quiet hour Postgres
- * would read the whole backlog for it, at every delivery. (And no JIT, which old versions start for such plans.)
+ * would read the whole backlog for it, at every delivery. (And no JIT, which old versions start for such plans.) One
+ * plan is kept for all batches, and what nobody waits for any more ends by itself.
  */
 export function connectInbox(url: string, onError: (error: Error) => void = () => {}): Pool {
   const pool = new pg.Pool({
     connectionString: url,
-    max: 4,
+    max: 8,
     application_name: 'tagalong inbox',
-    options: '-c enable_seqscan=off -c jit=off -c plan_cache_mode=force_generic_plan',
+    options:
+      '-c enable_seqscan=off -c jit=off -c plan_cache_mode=force_generic_plan -c statement_timeout=8000',
     connectionTimeoutMillis: 1_500,
     idleTimeoutMillis: 60_000,
   });

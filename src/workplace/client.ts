@@ -1,6 +1,5 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { Hono } from 'hono';
 import { type FromWorkplace, fromWorkplace, type ToWorkplace } from './messages.ts';
 import type { WebhookUrls, WorkplaceCredentials, WorkplaceUpstreams } from './workplace.ts';
 
@@ -91,11 +90,12 @@ function next<Type extends FromWorkplace['type']>(
     const onMessage = (raw: unknown): void => {
       const message = fromWorkplace.parse(raw);
       if (message.type === type) settle(() => resolve(message as Extract<FromWorkplace, { type: Type }>));
-      else if (message.type === 'failed')
-        settle(() => reject(new Error(`The workplace did not start: ${message.message}`)));
+      else if (message.type === 'failed') settle(() => reject(new Error(message.message)));
     };
     const onExit = (code: number | null): void =>
-      settle(() => reject(new Error(`The workplace's process ended with code ${code} before it was ready.`)));
+      settle(() =>
+        reject(new Error(`The workplace's process ended with code ${code} while it was waited for.`)),
+      );
     const timer = setTimeout(
       () =>
         settle(() =>
@@ -106,32 +106,4 @@ function next<Type extends FromWorkplace['type']>(
     child.on('message', onMessage);
     child.on('exit', onExit);
   });
-}
-
-/** The person-side API of a workplace in its own process, to be mounted by the server; events are passed on as they come. */
-export function workplaceProxy(
-  handle: Pick<WorkplaceHandle, 'apiUrl' | 'apiSecret'>,
-  send: typeof fetch = fetch,
-): Hono {
-  const app = new Hono();
-  app.all('*', async (c) => {
-    const { pathname, search } = new URL(c.req.url);
-    const mount = c.req.routePath.replace(/\/\*$/, '');
-    const path = pathname.startsWith(mount) ? pathname.slice(mount.length) : pathname;
-    const hasBody = c.req.method !== 'GET' && c.req.method !== 'HEAD';
-    try {
-      const response = await send(`${handle.apiUrl}${path}${search}`, {
-        method: c.req.method,
-        headers: { authorization: `Bearer ${handle.apiSecret}`, 'content-type': 'application/json' },
-        signal: c.req.raw.signal,
-        ...(hasBody ? { body: await c.req.arrayBuffer() } : {}),
-      });
-      const headers = { 'content-type': response.headers.get('content-type') ?? 'application/json' };
-      return new Response(response.body, { status: response.status, headers });
-    } catch {
-      const message = 'The workplace is not running.';
-      return c.json({ type: 'error', error: { type: 'api_error', message } }, 503);
-    }
-  });
-  return app;
 }

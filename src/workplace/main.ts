@@ -47,11 +47,15 @@ process.on('message', (raw) => {
   const message = toWorkplace.parse(raw);
   if (message.type === 'stop') void end();
   else if (message.type === 'set_webhook_urls') {
-    workplace?.setWebhookUrls(clean(message.urls));
-    tell({ type: 'webhook_urls_set' });
+    try {
+      workplace?.setWebhookUrls(clean(message.urls));
+      tell({ type: 'webhook_urls_set' });
+    } catch (error) {
+      tell({ type: 'failed', message: wordsOf(error) });
+    }
   } else {
     start(clean(message)).catch((error: unknown) => {
-      tell({ type: 'failed', message: error instanceof Error ? error.message : String(error) });
+      tell({ type: 'failed', message: wordsOf(error) });
       process.exitCode = 1;
       process.disconnect?.();
     });
@@ -64,6 +68,10 @@ async function start(options: { folder: string; agentName?: string; offlineModel
   const app = guarded(apiSecret, workplace);
   api = await listen({ handler: (request) => app.fetch(request), maxBodyBytes: 1024 * 1024 });
   tell({ type: 'ready', apiUrl: api.origin, apiSecret, modelApiKey, upstreams, credentials });
+}
+
+function wordsOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 function clean<Given extends object>(given: Given): { [Key in keyof Given]: Exclude<Given[Key], undefined> } {

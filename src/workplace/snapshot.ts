@@ -61,7 +61,14 @@ export function openSnapshot<State>(folder: string, take: () => State, delayMs: 
   return {
     changed() {
       if (closed || timer) return;
-      timer = setTimeout(write, delayMs);
+      timer = setTimeout(() => {
+        try {
+          write();
+        } catch (error) {
+          // The next change tries again; until then the workplace goes on with what it holds.
+          process.emitWarning(`The workplace's state could not be saved in ${path}: ${String(error)}`);
+        }
+      }, delayMs);
     },
     flush() {
       if (timer) write();

@@ -116,19 +116,24 @@ function githubState({ tables, reactions }: GithubSite): WorkplaceState['github'
         repo,
         number: issue.number,
         title: issue.title,
-        body: issue.body ?? '',
+        body: rendered(issue.body ?? ''),
         author: authorOf(issue.user_id),
         labels: issue.label_ids.flatMap((id) => tables.label(id) ?? []),
         reactions: reactions.counts({ kind: 'issues', repository, id: issue.number }),
         comments: comments.map((comment) => ({
           id: comment.id,
           author: authorOf(comment.user_id),
-          body: comment.body,
+          body: rendered(comment.body),
           reactions: reactions.counts({ kind: 'issues/comments', repository, id: comment.id }),
         })),
       };
     }),
   };
+}
+
+/** GitHub shows Markdown without the HTML comments in it. */
+function rendered(markdown: string): string {
+  return markdown.replace(/<!--[\s\S]*?-->/g, '').trim();
 }
 
 function linearState({ records }: LinearOffice): WorkplaceState['linear'] {

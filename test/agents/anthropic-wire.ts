@@ -79,7 +79,7 @@ export class ScriptedModel {
       );
     }
     if ('hang' in answer) await answer.hang;
-    if ('cut' in answer) return void response.destroy();
+    if ('cut' in answer) return void response.socket?.end();
     if ('breakOff' in answer) {
       send({ type: 'error', error: { type: answer.breakOff, message: 'broke off' } });
       response.end();

@@ -130,6 +130,8 @@ test('updates come in order and before the turn ends, and only those of this con
   const program = new FakeProgram();
   const connection = await program.connect();
   program.say('before the turn');
+  program.send({ id: 'ping', method: 'no/such' });
+  await program.until(() => program.received.some(({ id }) => id === 'ping'));
   program.answers['session/prompt'] = () => {
     for (let n = 0; n < 500; n++) program.say(`${n} `);
     program.update(

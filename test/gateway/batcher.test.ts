@@ -22,7 +22,14 @@ function byHand() {
   return { batches, run };
 }
 
-const options = { lanes: 1, maxItems: 3, maxBytes: 100, timeoutMs: 60_000, sizeOf: (item: number) => item };
+const options = {
+  lanes: 1,
+  slowAfterMs: 60_000,
+  maxItems: 3,
+  maxBytes: 100,
+  timeoutMs: 60_000,
+  sizeOf: (item: number) => item,
+};
 
 describe('Batcher', () => {
   it('lets what arrives together share the first batch, and what arrives meanwhile the next', async () => {
@@ -76,11 +83,11 @@ describe('Batcher', () => {
     expect(await next).toBe('did 2');
   });
 
-  it('runs as many batches at once as it has lanes', async () => {
+  it('starts the next batch beside a slow one, up to its lanes', async () => {
     const { batches, run } = byHand();
-    const batcher = new Batcher(run, { ...options, lanes: 2 });
+    const batcher = new Batcher(run, { ...options, lanes: 2, slowAfterMs: 1 });
     const all = Promise.all([1, 2, 3, 4, 5, 6, 7].map((item) => batcher.add(item)));
-    await tick();
+    await expect.poll(() => batches.length).toBe(2);
     expect(batches.map(({ items }) => items)).toEqual([
       [1, 2, 3],
       [4, 5, 6],

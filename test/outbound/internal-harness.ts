@@ -42,7 +42,7 @@ export interface InternalHarness {
 }
 
 /** The internal server on a Unix socket, with a real job runner that sends what is submitted. */
-export function useInternalServer(): InternalHarness {
+export function setUpInternalServer(): InternalHarness {
   let test: TestDatabase;
   let runner: Runner;
   let folder: string;

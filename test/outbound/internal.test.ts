@@ -1,8 +1,8 @@
 import { statSync, writeFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { rpc, rpcHeaders, useInternalServer } from './internal-harness.ts';
+import { rpc, rpcHeaders, setUpInternalServer } from './internal-harness.ts';
 
-const { socketPath, serve, another, stageWith, raw, recorded } = useInternalServer();
+const { socketPath, serve, another, stageWith, raw, recorded } = setUpInternalServer();
 
 describe('the internal server', () => {
   it('answers unknown sessions, other providers and other paths alike: nothing here', async () => {

@@ -1,10 +1,10 @@
 import { eq } from 'drizzle-orm';
 import { describe, expect, it } from 'vitest';
 import { sessions, turns } from '../../src/store/schema.ts';
-import { call, useInternalServer } from './internal-harness.ts';
+import { call, setUpInternalServer } from './internal-harness.ts';
 import { gate, giveMessage } from './stage.ts';
 
-const { test, clock, serve, stageWith, connectTo, recorded } = useInternalServer();
+const { test, clock, serve, stageWith, connectTo, recorded } = setUpInternalServer();
 
 describe('the MCP server: tools/list', () => {
   it('shows what the grants allow, says which needs a person, and never what is not for agents', async () => {

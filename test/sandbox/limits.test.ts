@@ -83,7 +83,7 @@ test('what cgroups do not enforce, rlimits do, never above the present limits', 
     '--core=0',
     '--nofile=500',
     `--fsize=${limits.maxFileBytes}`,
-    `--data=${limits.memoryBytes}`,
+    `--data=${limits.memoryBytes + 640 * 1024 * 1024}`,
     '--nproc=200',
   ]);
 });

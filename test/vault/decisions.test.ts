@@ -529,6 +529,14 @@ describe('upstream mappings', () => {
     expect(path('slack.com', '/api/auth.test?a=/b')).toEqual(['mapped', '/api/auth.test?a=/b']);
     expect(path('api.openai.com', '/v1/models')).toEqual(['mapped', '/openai/v1/models']);
   });
+  it('takes a prefix that is a whole path for the whole path', () => {
+    const whole = new UpstreamMap([
+      { host: 'api.linear.app', pathPrefix: '/graphql', target: 'http://127.0.0.1:4/graphql', scope: 'all' },
+    ]);
+    expect(whole.route('api.linear.app', '/graphql', false)).toMatchObject({ path: '/graphql' });
+    expect(whole.route('api.linear.app', '/graphql?a=1', false)).toMatchObject({ path: '/graphql?a=1' });
+    expect(whole.route('api.linear.app', '/graphqlx', false)).toBeUndefined();
+  });
   it('does not fall back to the vendor for the paths that it does not cover', () => {
     expect(path('slack.com', '/apix/auth.test')).toBeUndefined();
     expect(path('slack.com', '/x')).toBeUndefined();

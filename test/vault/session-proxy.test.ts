@@ -1,4 +1,7 @@
+import { execFile } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
+import { promisify } from 'node:util';
 import { eq } from 'drizzle-orm';
 import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Database } from '../../src/store/connection.ts';
@@ -227,6 +230,39 @@ describe('the proxy of a session', () => {
     expect(upstream.seen).toEqual([]);
   });
 
+  it('refuses a model request that is too large, or is not what it says', async () => {
+    const ask = (head: string, body = '') =>
+      exchangeInside(
+        door,
+        'api.anthropic.com',
+        `POST /v1/messages HTTP/1.1\r\nHost: api.anthropic.com\r\nConnection: close\r\n${head}\r\n\r\n${body}`,
+      );
+    expect(await ask('Content-Length: 40000000')).toMatch(/^HTTP\/1\.1 413/);
+    expect(await ask('Content-Length: 2\r\nContent-Encoding: gzip', '{}')).toMatch(/^HTTP\/1\.1 415/);
+    expect(await ask('Content-Length: 2', '{x')).toMatch(/^HTTP\/1\.1 400/);
+    expect(await ask('Content-Length: 2', '\xff\xfe')).toMatch(/^HTTP\/1\.1 400/);
+    expect(await ask('Transfer-Encoding: chunked', '2\r\n{}\r\nZZ\r\n')).toMatch(/^HTTP\/1\.1 400/);
+    expect(upstream.seen).toEqual([]);
+  });
+
+  it('serves Node by its proxy variables, for http by CONNECT too', async () => {
+    const internal = createServer((request, response) =>
+      response.end(`${request.headers['x-tagalong-session']}`),
+    );
+    await new Promise<void>((resolve) => internal.listen(world.start.internalSocket, resolve));
+    const ca = `${world.folder}/ca.pem`;
+    writeFileSync(ca, door.ca);
+    const proxy = `http://127.0.0.1:${door.port}`;
+    const script = `for (const url of ['http://tagalong.internal/mcp', 'https://files.example.com/x'])
+      console.log(await (await fetch(url)).text())`;
+    const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', script], {
+      env: { NODE_USE_ENV_PROXY: '1', HTTP_PROXY: proxy, HTTPS_PROXY: proxy, NODE_EXTRA_CA_CERTS: ca },
+    });
+    expect(stdout).toBe(`${fixture.sessionId}\n{"ok":true}\n`);
+    internal.close();
+    internal.closeAllConnections();
+  });
+
   it('passes server-sent events on one by one', async () => {
     let next: (() => void) | undefined;
     upstream.answer = (_request, response) => {
@@ -346,7 +382,6 @@ describe('the proxy of a session', () => {
   it('uploads with Expect: 100-continue, byte for byte', async () => {
     const big = 'x'.repeat(2_000_000);
     listed.answer = (_request, response, seen) => response.end(String(seen.body === big));
-    const { writeFileSync } = await import('node:fs');
     const file = `${world.folder}/big`;
     writeFileSync(file, big);
     const result = await curl(door, 'https://files.example.com/up', '-T', file, '-H', 'Expect: 100-continue');

@@ -100,7 +100,7 @@ describe('the emulated GitHub, driven by @octokit/app', () => {
       slug: 'tagalong',
     });
     expect(workplace.state().github.issues[0]?.comments).toMatchObject([
-      { author: { name: 'tagalong[bot]', isBot: true } },
+      { author: { name: 'tagalong[bot]', isBot: true }, body: 'On it' },
     ]);
   });
 

@@ -6,6 +6,8 @@ import type { Rule } from '../../src/workplace/model/rules.ts';
 import type { Workplace } from '../../src/workplace/workplace.ts';
 import { openWorkplace } from './support/open-workplace.ts';
 
+globalThis.AI_SDK_LOG_WARNINGS = false;
+
 function modelOf(workplace: Workplace, apiKey = workplace.modelApiKey) {
   return createAnthropic({ baseURL: `${workplace.upstreams.modelUrl}/v1`, apiKey })('claude-offline');
 }

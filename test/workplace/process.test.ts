@@ -5,9 +5,8 @@ import { writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import { Hono } from 'hono';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { startWorkplaceProcess, workplaceProxy } from '../../src/workplace/client.ts';
+import { startWorkplaceProcess } from '../../src/workplace/client.ts';
 import { temporaryFolder } from './support/open-workplace.ts';
 
 async function openProcess(folder: string) {
@@ -31,19 +30,20 @@ async function openGateway() {
 }
 
 describe('the workplace as a process of its own', () => {
-  it('has an empty environment, sends webhooks where it is told, and serves the page through the server', async () => {
+  it('has an empty environment, sends webhooks where it is told, and serves the API of the page to who has its secret', async () => {
     const handle = await openProcess(await temporaryFolder());
     const environment = readFileSync(`/proc/${handle.pid}/environ`, 'utf8').split('\0').filter(Boolean);
     expect(environment.filter((entry) => !entry.startsWith('NODE_CHANNEL_'))).toEqual([]);
 
     const gateway = await openGateway();
     await handle.setWebhookUrls({ slack: `${gateway.url}/webhooks/slack/pub_1` });
-    const server = new Hono();
-    server.route('/workplace/api', workplaceProxy(handle));
-    const events = await server.request('/workplace/api/events');
+    const headers = { authorization: `Bearer ${handle.apiSecret}` };
+    const api = (path: string, init: RequestInit = {}) =>
+      fetch(`${handle.apiUrl}${path}`, { ...init, headers });
+    const events = await api('/events');
     const reader = events.body?.getReader();
     expect(new TextDecoder().decode((await reader?.read())?.value)).toContain('event: changed');
-    const posted = await server.request('/workplace/api/slack/messages', {
+    const posted = await api('/slack/messages', {
       method: 'POST',
       body: JSON.stringify({ personId: 'maya', channel: 'general', text: 'hi @tagalong' }),
     });
@@ -51,9 +51,9 @@ describe('the workplace as a process of its own', () => {
     expect(new TextDecoder().decode((await reader?.read())?.value)).toContain('event: changed');
     await reader?.cancel();
     await expect.poll(() => gateway.bodies.length).toBe(2);
-    const state = await (await server.request('/workplace/api/state')).json();
+    const state = await (await api('/state')).json();
     expect(state).toMatchObject({ slack: { threads: [{ messages: [{ text: 'hi @tagalong' }] }] } });
-    const invalid = await server.request('/workplace/api/slack/messages', { method: 'POST', body: '{}' });
+    const invalid = await api('/slack/messages', { method: 'POST', body: '{}' });
     expect([invalid.status, await invalid.json()]).toMatchObject([400, { type: 'error' }]);
     expect((await fetch(`${handle.apiUrl}/state`)).status).toBe(401);
     await expect(handle.setWebhookUrls({ slack: 'https://gateway.example/' })).rejects.toThrow(
@@ -62,7 +62,7 @@ describe('the workplace as a process of its own', () => {
 
     await handle.stop();
     expect(await handle.exited).toBe(0);
-    expect((await server.request('/workplace/api/state')).status).toBe(503);
+    await expect(api('/state')).rejects.toThrow();
   });
 
   it('is the same workplace when it is started again', async () => {

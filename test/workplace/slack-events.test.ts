@@ -165,6 +165,20 @@ describe('the events that the emulated Slack sends', () => {
     );
   });
 
+  it('takes 200 mentions at once on one thread and tells of each in two deliveries', async () => {
+    const { workplace, receiver } = await openWorkplace();
+    const root = await workplace.persons.postSlackMessage({ ...mention, text: 'root' });
+    const posts = Array.from({ length: 200 }, (_, n) =>
+      workplace.persons.postSlackMessage({ ...mention, text: `@tagalong ${n}`, threadTs: root.ts }),
+    );
+    const stamps = new Set((await Promise.all(posts)).map(({ ts }) => ts));
+    await settled();
+    expect(stamps.size).toBe(200);
+    expect(receiver.received).toHaveLength(401);
+    expect(new Set(receiver.received.map(({ json }) => json.event_id)).size).toBe(401);
+    expect(workplace.state().slack.threads).toMatchObject([{ messages: { length: 201 } }]);
+  });
+
   it('refuses to send to another machine', async () => {
     const { workplace } = await openWorkplace();
     expect(() => workplace.setWebhookUrls({ slack: 'https://gateway.example/webhooks' })).toThrow(

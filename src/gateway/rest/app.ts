@@ -1,3 +1,4 @@
+import { DrizzleQueryError } from 'drizzle-orm';
 import { Hono } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
 import { type GatewayEnv, requireCaller } from '../authentication.ts';
@@ -72,7 +73,10 @@ export function createRestApp(
   app.onError((error, c) => {
     if (error instanceof ApiError) return answerError(c, error.type, error.message, c.var.requestId);
     const code = errorCode(error);
-    deps.logger.error({ err: error, requestId: c.var.requestId, path: c.req.path }, 'a request failed');
+    deps.logger.error(
+      { err: rootCause(error), requestId: c.var.requestId, path: c.req.path },
+      'a request failed',
+    );
     if (code !== undefined && awayCodes.test(code)) {
       return answerError(c, 'unavailable_error', 'The database does not answer. Try again.', c.var.requestId);
     }
@@ -84,6 +88,11 @@ export function createRestApp(
     );
   });
   return { app, close: () => workplace.close() };
+}
+
+/** The query builder puts the query's values into its messages; they are nothing for a log. */
+function rootCause(error: Error): Error {
+  return error instanceof DrizzleQueryError && error.cause instanceof Error ? error.cause : error;
 }
 
 /** The database driver's code, also from within the query builder's wrapping. */

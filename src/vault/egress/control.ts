@@ -39,8 +39,12 @@ const ownEntry = fileURLToPath(
 /** A process that lived this long died of something new: it is started again at once. */
 const steadyMs = 10_000;
 const maxBackoffMs = 5_000;
-/** How long a request waits for the process to be back. */
-const patienceMs = 5_000;
+/** How long a platform call waits for the process to be back. */
+const patienceMs = 10_000;
+/** How long what a sandbox cannot start without waits for it. */
+const longPatienceMs = 30_000;
+/** `doctor` wants to hear soon. */
+const healthPatienceMs = 5_000;
 const stopGraceMs = 3_000;
 
 /**
@@ -85,7 +89,8 @@ class Supervisor implements RunningEgress {
   }): Promise<{ caCertificatePem: string }> {
     const { organizationId, sessionId } = session;
     const opened = await this.#ask((child) => {
-      const sealedAuthority = this.#sessions.get(sessionId)?.sealedAuthority;
+      const known = this.#sessions.get(sessionId);
+      const sealedAuthority = known?.organizationId === organizationId ? known.sealedAuthority : undefined;
       return child.request({
         type: 'open_session',
         organizationId,
@@ -131,7 +136,7 @@ class Supervisor implements RunningEgress {
     return createPlatformFetch({
       socketPath: this.#options.start.platformSocket,
       principal,
-      ready: () => this.#patient(),
+      ready: () => this.#patient(patienceMs),
       patienceMs,
     });
   }
@@ -142,7 +147,8 @@ class Supervisor implements RunningEgress {
 
   async health(): Promise<EgressHealth> {
     try {
-      return await this.#ask((child) => child.request({ type: 'health' }));
+      const asked = this.#ask((child) => child.request({ type: 'health' }), healthPatienceMs);
+      return await within(asked, healthPatienceMs);
     } catch (error) {
       return { ok: false, message: `The egress process does not answer: ${(error as Error).message}` };
     }
@@ -207,10 +213,10 @@ class Supervisor implements RunningEgress {
   }
 
   /** Asks the process, and the next one when this one dies over it. */
-  async #ask<T>(ask: (child: EgressChild) => Promise<T>): Promise<T> {
-    const end = Date.now() + 2 * patienceMs;
+  async #ask<T>(ask: (child: EgressChild) => Promise<T>, timeoutMs = longPatienceMs): Promise<T> {
+    const end = Date.now() + timeoutMs;
     for (;;) {
-      const child = await this.#patient();
+      const child = await this.#patient(end - Date.now());
       try {
         return await ask(child);
       } catch (error) {
@@ -221,8 +227,8 @@ class Supervisor implements RunningEgress {
   }
 
   /** The running process, as soon as there is one. */
-  async #patient(): Promise<EgressChild> {
-    const end = Date.now() + patienceMs;
+  async #patient(timeoutMs: number): Promise<EgressChild> {
+    const end = Date.now() + timeoutMs;
     for (;;) {
       try {
         return await within(this.#ready, end - Date.now());

@@ -31,7 +31,13 @@ export const systemConnect: Connect = (address, port, { servername, timeoutMs })
     const socket =
       servername === null
         ? connectTcp(base)
-        : connectTls({ ...base, servername, ALPNProtocols: ['http/1.1'], minVersion: 'TLSv1.2' });
+        : connectTls({
+            ...base,
+            // An address is no server name; its certificate is checked for the address itself.
+            ...(isIP(servername) ? {} : { servername }),
+            ALPNProtocols: ['http/1.1'],
+            minVersion: 'TLSv1.2',
+          });
     const timer = setTimeout(
       () => socket.destroy(Object.assign(new Error('connect timed out'), { code: 'ETIMEDOUT' })),
       timeoutMs,

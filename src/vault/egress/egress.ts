@@ -16,6 +16,7 @@ import type { EgressHealth, EgressStart, ListenerHandle } from './protocol.ts';
 import type { RequestNeeds } from './provider-door.ts';
 import { ProxySession } from './proxy-session.ts';
 import { databaseWriter, Recorder } from './records.ts';
+import { RefusedError, refuse } from './refusal.ts';
 import { SessionProxy } from './session-proxy.ts';
 import { UpstreamMap } from './upstreams.ts';
 
@@ -99,7 +100,11 @@ export class Egress {
       this.#sessions.set(sessionId, opening);
       opening.catch(() => this.#sessions.delete(sessionId));
     }
-    const { authority } = await opening;
+    const session = await opening;
+    if (session.organizationId !== organizationId) {
+      throw new RefusedError(refuse('session.unknown', 'There is no such session.'));
+    }
+    const { authority } = session;
     return {
       caCertificatePem: authority.certificatePem,
       sealedAuthority: await sealWith(key, binding, await authority.export()),

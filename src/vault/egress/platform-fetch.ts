@@ -27,8 +27,8 @@ function poolFor(socketPath: string): Pool {
 /**
  * A `fetch` whose requests go to the egress process and carry this principal's token from there. Takes what `fetch`
  * takes: URLs, Requests, streams, AbortSignals. Redirects of GET and HEAD are followed within the same origin only;
- * any other redirect is the answer. While the egress process is down, a request waits for it; one that may have
- * reached it is not repeated, and rejects with a TypeError like any broken fetch.
+ * any other redirect is the answer. While the egress process is down, a request waits for it. One that broke off is
+ * repeated when it only reads; any other may have arrived, and rejects with a TypeError like any broken fetch.
  */
 export function createPlatformFetch(options: PlatformFetchOptions): typeof fetch {
   return async (input, init) => {
@@ -75,11 +75,17 @@ async function send(options: PlatformFetchOptions, request: Request, target: str
       });
     } catch (error) {
       const code = String((error as { cause?: { code?: unknown } }).cause?.code);
-      const nobodyThere = code === 'ECONNREFUSED' || code === 'ENOENT';
-      if (!nobodyThere || body instanceof ReadableStream || Date.now() > end) throw error;
+      if (!mayRepeat(request.method, code) || body instanceof ReadableStream || Date.now() > end) throw error;
       await new Promise((resolve) => setTimeout(resolve, 25));
     }
   }
+}
+
+/** What reached nobody may be sent again; what broke off only where asking twice is asking once. */
+function mayRepeat(method: string, code: string): boolean {
+  if (code === 'ECONNREFUSED' || code === 'ENOENT') return true;
+  const reads = method === 'GET' || method === 'HEAD';
+  return reads && (code === 'ECONNRESET' || code === 'EPIPE' || code === 'UND_ERR_SOCKET');
 }
 
 function platformHeaders(principal: PlatformPrincipal, target: string): [string, string][] {

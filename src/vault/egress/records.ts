@@ -59,6 +59,8 @@ export class Recorder {
   #waiting: (EgressRecord & { id: string })[] = [];
   #timer: NodeJS.Timeout | undefined;
   #writing: Promise<void> | undefined;
+  /** The database did not take the last batch. */
+  #away = false;
 
   constructor(options: RecorderOptions) {
     this.#options = { flushMs: 200, maxBatch: 500, maxWaiting: 20_000, ...options };
@@ -105,10 +107,13 @@ export class Recorder {
   }
 
   #schedule(): void {
-    this.#timer ??= setTimeout(() => {
-      this.#timer = undefined;
-      void this.flush();
-    }, this.#options.flushMs);
+    this.#timer ??= setTimeout(
+      () => {
+        this.#timer = undefined;
+        void this.flush();
+      },
+      this.#options.flushMs * (this.#away ? 5 : 1),
+    );
   }
 
   async #write(batch: (EgressRecord & { id: string })[]): Promise<void> {
@@ -116,6 +121,7 @@ export class Recorder {
     for (const [organizationId, rows] of byOrganization) {
       try {
         await this.#options.write(organizationId, rows);
+        this.#away = false;
       } catch (error) {
         this.#failed(rows, error);
       }
@@ -130,7 +136,10 @@ export class Recorder {
       this.#options.logger.warn({ code, rows: rows.length }, 'Egress records were refused by the database.');
       return;
     }
-    this.#options.logger.warn({ err: error }, 'Egress records wait: the database does not take them now.');
+    if (!this.#away) {
+      this.#options.logger.warn({ err: error }, 'Egress records wait: the database does not take them now.');
+    }
+    this.#away = true;
     this.#waiting.unshift(...rows);
   }
 }

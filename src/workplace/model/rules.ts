@@ -46,9 +46,11 @@ function instructions(request: MessagesRequest): PersonMessage[] {
   return (turnsOf(request).at(-1) ?? []).filter(({ mayInstruct }) => mayInstruct);
 }
 
-const asksFirst = /\bwhat\b.{0,40}\b(first|at the beginning)\b|\bmy first (question|message|request)\b/i;
-const asksBefore =
-  /\bwhat\b.{0,40}\bI\b.{0,20}\b(before|earlier|previously)\b|\bmy (last|previous) (question|message)\b/i;
+const said = String.raw`\b(?:ask|asked|say|said|tell|told|request|requested)\b`;
+const asks = (when: string) =>
+  new RegExp(`\\bwhat\\b[^.?!]*(?:${said}[^.?!]*\\b${when}\\b|\\b${when}\\b[^.?!]*${said})`, 'i');
+const asksFirst = asks('first');
+const asksBefore = asks('(?:before|earlier|previously)');
 
 function recall(request: MessagesRequest): Reply | undefined {
   const asked = instructions(request).findLast(({ text }) => asksFirst.test(text) || asksBefore.test(text));
@@ -107,9 +109,9 @@ function echo(request: MessagesRequest): Reply {
   const asked = messages.map(({ author, text }) =>
     messages.length > 1 && author ? `${author}: ${text}` : text,
   );
-  const said = asked.join('\n').slice(0, maxEchoChars) || '(nothing)';
+  const words = asked.join('\n').slice(0, maxEchoChars) || '(nothing)';
   return {
     kind: 'text',
-    text: `I am the offline model: I follow a few written rules and understand nothing. You asked: ${said}`,
+    text: `I am the offline model: I follow a few written rules and understand nothing. You asked: ${words}`,
   };
 }

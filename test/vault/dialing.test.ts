@@ -1,0 +1,138 @@
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { type AddressInfo, createServer, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createServer as createTlsServer, type Server as TlsServer } from 'node:tls';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { dialMapped, dialPublic, systemConnect } from '../../src/vault/egress/dialing.ts';
+import { RefusedError } from '../../src/vault/egress/refusal.ts';
+import { UpstreamPools } from '../../src/vault/egress/upstream-pools.ts';
+
+describe('dialling', () => {
+  let server: TlsServer;
+  let origin: URL;
+  const folder = mkdtempSync(join(tmpdir(), 'tagalong-tls-'));
+  const bytes: Buffer[] = [];
+
+  beforeAll(async () => {
+    const arguments_ = [
+      'req',
+      '-x509',
+      '-newkey',
+      'ec',
+      '-pkeyopt',
+      'ec_paramgen_curve:P-256',
+      '-nodes',
+      '-days',
+      '1',
+      '-subj',
+      '/CN=localhost',
+      '-addext',
+      'subjectAltName=DNS:localhost',
+    ];
+    execFileSync(
+      'openssl',
+      [...arguments_, '-keyout', join(folder, 'key.pem'), '-out', join(folder, 'cert.pem')],
+      { stdio: 'ignore' },
+    );
+    server = createTlsServer(
+      { key: readFileSync(join(folder, 'key.pem')), cert: readFileSync(join(folder, 'cert.pem')) },
+      (socket) => socket.on('data', (chunk) => bytes.push(chunk)).on('error', () => {}),
+    );
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    origin = new URL(`https://localhost:${(server.address() as AddressInfo).port}`);
+  });
+
+  afterAll(() => {
+    server.close();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  it('writes nothing to an upstream whose certificate is not trusted, and tells no address', async () => {
+    const pools = new UpstreamPools({ resolve: async () => ['127.0.0.1'], connect: systemConnect });
+    const route = { kind: 'mapped' as const, origin, path: '/' };
+    const asked = pools
+      .for(route)
+      .request({ method: 'GET', path: '/', headers: { authorization: 'Bearer secret' } });
+    await expect(asked).rejects.toMatchObject({
+      refusal: {
+        rule: 'upstream.certificate',
+        status: 502,
+        message: expect.not.stringContaining('127.0.0.1'),
+      },
+    });
+    expect(Buffer.concat(bytes).toString()).toBe('');
+    await pools.destroy();
+  });
+
+  it('names the policy host in TLS, whatever address it dials', async () => {
+    const dialled: unknown[] = [];
+    const connect = async (address: string, port: number, { servername }: { servername: string | null }) => {
+      dialled.push([address, port, servername]);
+      throw Object.assign(new Error('refused'), { code: 'ECONNREFUSED' });
+    };
+    await expect(
+      dialPublic('api.example.com', async () => ['10.0.0.1', '1.1.1.1', '2606:4700:4700::1111'], connect),
+    ).rejects.toThrow('refused');
+    expect(dialled).toEqual([
+      ['1.1.1.1', 443, 'api.example.com'],
+      ['2606:4700:4700::1111', 443, 'api.example.com'],
+    ]);
+  });
+
+  it('does not try another address after a wrong certificate', async () => {
+    let tries = 0;
+    const connect = async () => {
+      tries += 1;
+      throw Object.assign(new Error('wrong name'), { code: 'ERR_TLS_CERT_ALTNAME_INVALID' });
+    };
+    await expect(dialPublic('api.example.com', async () => ['1.1.1.1', '1.0.0.1'], connect)).rejects.toThrow(
+      'wrong name',
+    );
+    expect(tries).toBe(1);
+  });
+
+  it('bounds a huge answer, and refuses an empty one and a failing resolver', async () => {
+    let tries = 0;
+    const connect = async (): Promise<Socket> => {
+      tries += 1;
+      throw new Error('refused');
+    };
+    const many = Array.from({ length: 10_000 }, (_, i) => `1.${(i >> 8) & 255}.${i & 255}.1`);
+    await expect(dialPublic('h.example.com', async () => many, connect)).rejects.toThrow('refused');
+    expect(tries).toBe(8);
+    await expect(dialPublic('h.example.com', async () => [], connect)).rejects.toBeInstanceOf(RefusedError);
+    const failing = () => Promise.reject(new Error('SERVFAIL 10.0.0.53'));
+    await expect(dialPublic('h.example.com', failing, connect)).rejects.toMatchObject({
+      refusal: { rule: 'upstream.unresolved', message: expect.not.stringContaining('10.0.0.53') },
+    });
+  });
+
+  it('gives up on an address that does not answer', async () => {
+    const silent = createServer(() => {});
+    await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
+    const { port } = silent.address() as AddressInfo;
+    await expect(
+      systemConnect('127.0.0.1', port, { servername: 'h.example.com', timeoutMs: 20 }),
+    ).rejects.toMatchObject({ code: 'ETIMEDOUT' });
+    silent.close();
+  });
+
+  it('dials what the operator mapped without vetting it', async () => {
+    const dialled: unknown[] = [];
+    const connect = async (address: string, port: number, { servername }: { servername: string | null }) => {
+      dialled.push([address, port, servername]);
+      return {} as Socket;
+    };
+    const never = () => Promise.reject(new Error('not asked'));
+    await dialMapped(new URL('http://127.0.0.1:4003/api/'), never, connect);
+    await dialMapped(new URL('https://[::1]/'), never, connect);
+    await dialMapped(new URL('https://ghe.corp.example'), async () => ['10.9.8.7'], connect);
+    expect(dialled).toEqual([
+      ['127.0.0.1', 4003, null],
+      ['::1', 443, '::1'],
+      ['10.9.8.7', 443, 'ghe.corp.example'],
+    ]);
+  });
+});
