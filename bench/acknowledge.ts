@@ -6,6 +6,8 @@ import { median, type Row } from './table.ts';
 
 export interface AcknowledgeOptions {
   connections: readonly number[];
+  /** A moderate load: so many per second, over 32 connections. */
+  steadyPerSecond: number;
   rounds: number;
   durationMs: number;
 }
@@ -32,32 +34,41 @@ export async function measureAcknowledge(options: AcknowledgeOptions): Promise<R
       bolt: await ask<Target>(start('bolt-server.ts'), { secret: store.signingSecret }),
     };
     const load = start('load.ts');
-    const run = (contender: Contender, connections: number, durationMs: number) =>
+    const run = (contender: Contender, shape: Load, durationMs: number) =>
       ask<LoadResult>(load, {
         ...targets[contender],
+        ...shape,
         secret: store.signingSecret,
-        connections,
         durationMs,
         maxDeliveries: Math.ceil(durationMs * 12),
       } satisfies LoadOrder);
-    for (const contender of contenders) await run(contender, 32, 1_000);
+    for (const contender of contenders) await run(contender, { connections: 32 }, 1_000);
+    const loads: Load[] = [
+      ...options.connections.map((connections) => ({ connections })),
+      { connections: 32, perSecond: options.steadyPerSecond },
+    ];
     const rows: Row[] = [];
-    for (const connections of options.connections) {
+    for (const each of loads) {
       const results: Record<Contender, LoadResult[]> = { tagalong: [], bolt: [] };
       for (let round = 0; round < options.rounds; round++) {
         const order = round % 2 === 0 ? contenders : [...contenders].reverse();
         for (const contender of order) {
           await store.settle();
-          results[contender].push(await run(contender, connections, options.durationMs));
+          results[contender].push(await run(contender, each, options.durationMs));
         }
       }
-      rows.push(...toRows(connections, results));
+      rows.push(...toRows(each, results));
     }
     return rows;
   } finally {
     for (const child of children) if (child.connected) child.disconnect();
     await store.close();
   }
+}
+
+interface Load {
+  connections: number;
+  perSecond?: number;
 }
 
 interface Target {
@@ -78,14 +89,17 @@ function ask<Answer>(child: ChildProcess, message: object): Promise<Answer> {
   });
 }
 
-function toRows(connections: number, results: Record<Contender, LoadResult[]>): Row[] {
+function toRows({ connections, perSecond }: Load, results: Record<Contender, LoadResult[]>): Row[] {
   const middle = (contender: Contender, field: keyof LoadResult) =>
     median(results[contender].map((result) => result[field]));
   const ratio = middle('tagalong', 'perSecond') / middle('bolt', 'perSecond');
+  const load = perSecond
+    ? `${perSecond} per second`
+    : `${connections} connection${connections === 1 ? '' : 's'}`;
   return contenders.map((contender) => {
     const refused = results[contender].reduce((sum, result) => sum + result.refused, 0);
     return {
-      what: `acknowledge, ${connections} connection${connections === 1 ? '' : 's'}, ${contender === 'bolt' ? "Bolt's HTTPReceiver" : 'Tagalong'}`,
+      what: `acknowledge, ${load}, ${contender === 'bolt' ? "Bolt's HTTPReceiver" : 'Tagalong'}`,
       numbers: {
         'per second': middle(contender, 'perSecond').toFixed(0),
         'p50 ms': middle(contender, 'p50Ms').toFixed(2),

@@ -9,6 +9,8 @@ export interface LoadOrder {
   connections: number;
   durationMs: number;
   maxDeliveries: number;
+  /** Sends at this steady rate, whatever the answers take, as far as the connections suffice; else as fast as it can. */
+  perSecond?: number;
 }
 
 export interface LoadResult {
@@ -69,7 +71,13 @@ export async function runLoad(order: LoadOrder): Promise<LoadResult> {
     Array.from({ length: order.connections }, () =>
       converse(
         order.port,
-        () => (performance.now() < until ? deliveries[next++] : undefined),
+        () => {
+          const delivery = performance.now() < until ? deliveries[next] : undefined;
+          if (!delivery) return undefined;
+          const dueAt = order.perSecond ? started + (next * 1000) / order.perSecond : 0;
+          next++;
+          return { delivery, dueAt };
+        },
         (status, ms) => {
           if (status === 200) latencies.push(ms);
           else refused++;
@@ -91,7 +99,7 @@ export async function runLoad(order: LoadOrder): Promise<LoadResult> {
 
 function converse(
   port: number,
-  nextDelivery: () => Buffer | undefined,
+  nextDelivery: () => { delivery: Buffer; dueAt: number } | undefined,
   onAnswer: (status: number, ms: number) => void,
 ): Promise<void> {
   return new Promise((resolve, reject) => {
@@ -99,10 +107,17 @@ function converse(
     let sentAt = 0;
     let answer = '';
     const send = () => {
-      const delivery = nextDelivery();
-      if (!delivery) return socket.end();
-      sentAt = performance.now();
-      socket.write(delivery);
+      const next = nextDelivery();
+      if (!next) return socket.end();
+      const { delivery, dueAt } = next;
+      const write = () => {
+        // Counted from when it was due: a late start is part of what a sender waits.
+        sentAt = dueAt || performance.now();
+        socket.write(delivery);
+      };
+      const waitMs = dueAt - performance.now();
+      if (waitMs > 0) setTimeout(write, waitMs);
+      else write();
     };
     socket.on('connect', send);
     socket.on('data', (chunk) => {

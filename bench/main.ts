@@ -15,6 +15,7 @@ console.log(
 );
 const rows: Row[] = await measureAcknowledge({
   connections: [1, 32, 128],
+  steadyPerSecond: 500,
   rounds: Number(values.rounds),
   durationMs: Number(values['duration-ms']),
 });

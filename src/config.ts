@@ -39,7 +39,8 @@ export interface Config {
     anthropic: { apiKey: string | undefined; baseUrl: string | undefined };
     openai: { apiKey: string | undefined; baseUrl: string | undefined };
   };
-  logLevel: string;
+  /** Undefined: `warn` at a terminal, else `info`. */
+  logLevel: string | undefined;
 }
 
 /** The environment is wrong. Each problem names the variable, what is wrong with its value, and what it takes. */
@@ -160,7 +161,7 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
       anthropic: { apiKey: env.ANTHROPIC_API_KEY, baseUrl: env.ANTHROPIC_BASE_URL },
       openai: { apiKey: env.OPENAI_API_KEY, baseUrl: env.OPENAI_BASE_URL },
     },
-    logLevel: env.TAGALONG_LOG_LEVEL ?? 'info',
+    logLevel: env.TAGALONG_LOG_LEVEL,
   };
 }
 

@@ -1,13 +1,12 @@
-import pino from 'pino';
 import type { Config } from '../config.ts';
 import { startServer } from '../main.ts';
+import { createLogger } from '../store/logger.ts';
 
 /** Runs the server until SIGINT or SIGTERM. Answers the exit code. */
 export async function start(config: Config): Promise<number> {
-  const logger = pino(
-    { level: process.stderr.isTTY && !process.env.TAGALONG_LOG_LEVEL ? 'warn' : config.logLevel },
-    pino.destination(2),
-  );
+  // A person at a terminal is told what is wrong, not everything that happens.
+  const level = config.logLevel ?? (process.stderr.isTTY ? 'warn' : 'info');
+  const logger = createLogger({ level, descriptor: 2 });
   if (config.sandbox === 'none') {
     process.stderr.write(
       'WARNING: TAGALONG_SANDBOX=none. Agents run without any isolation, as this user, on this machine.\n',

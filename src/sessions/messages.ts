@@ -51,7 +51,10 @@ export async function addMessage(
   return { messageId: id, eventId };
 }
 
-/** One waiting turn job per session is enough: it takes all that waits. */
-export function enqueueTurn(tx: Transaction, organizationId: string, sessionId: string): Promise<void> {
-  return enqueue(tx, 'turn', { organizationId, sessionId }, { key: `turn:${sessionId}` });
+/**
+ * A job of its own for each message: one that finds the session taken ends at once. With one job for all, those who
+ * write to a busy thread would wait for each other's lock on it, and nobody could fetch it meanwhile.
+ */
+function enqueueTurn(tx: Transaction, organizationId: string, sessionId: string): Promise<void> {
+  return enqueue(tx, 'turn', { organizationId, sessionId });
 }

@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { sql } from 'drizzle-orm';
 import type { Database } from '../store/connection.ts';
+import { enqueue } from '../store/jobs.ts';
 import { withOrganization } from '../store/organization.ts';
-import { enqueueTurn } from './messages.ts';
 
 /** A worker that said nothing for so long counts as dead. */
 export const heartbeatMs = 2_000;
@@ -93,8 +93,9 @@ export async function wakeStranded(database: Database): Promise<number> {
       and not exists (select from graphile_worker.jobs j where j.key = 'turn:' || s.id and j.attempts < j.max_attempts)
     limit 500`);
   for (const row of stranded.rows) {
-    await withOrganization(database, row.organization_id, (tx) =>
-      enqueueTurn(tx, row.organization_id, row.session_id),
+    const { organization_id: organizationId, session_id: sessionId } = row;
+    await withOrganization(database, organizationId, (tx) =>
+      enqueue(tx, 'turn', { organizationId, sessionId }, { key: `turn:${sessionId}` }),
     );
   }
   return stranded.rows.length;

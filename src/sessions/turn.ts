@@ -42,6 +42,7 @@ export interface TurnRunner {
 export function createTurnRunner(dependencies: TurnDependencies): TurnRunner {
   const { database, workerId, logger, live } = dependencies;
   const running = new Map<string, Promise<void>>();
+  const again = new Set<string>();
   const stopped = new Set<string>();
   let closing = false;
 
@@ -176,15 +177,21 @@ export function createTurnRunner(dependencies: TurnDependencies): TurnRunner {
   }
 
   return {
-    run(job) {
+    async run(job) {
       const { sessionId } = job;
-      const already = running.get(sessionId);
-      // Two jobs of one session in one process: the second waits, then finds nothing, or what came meanwhile.
-      const task = (already ?? Promise.resolve()).catch(() => {}).then(() => runSession(job));
+      if (running.has(sessionId)) {
+        // Whoever runs it here takes this job's message along; the job need not keep a place for it.
+        again.add(sessionId);
+        return;
+      }
+      const task = (async () => {
+        do {
+          again.delete(sessionId);
+          await runSession(job);
+        } while (again.has(sessionId));
+      })().finally(() => running.delete(sessionId));
       running.set(sessionId, task);
-      return task.finally(() => {
-        if (running.get(sessionId) === task) running.delete(sessionId);
-      });
+      await task;
     },
     async stop(sessionId) {
       if (!running.has(sessionId)) return;

@@ -15,6 +15,8 @@ export interface Home {
   open: string;
 }
 
+const elsewhereRoot = '/var/lib/tagalong';
+
 function othersMayEnter(directory: string): boolean {
   for (let current = directory; ; current = dirname(current)) {
     if ((statSync(current).mode & 0o001) === 0) return false;
@@ -25,28 +27,29 @@ function othersMayEnter(directory: string): boolean {
 /** Makes the folders of a home, with the modes that they need, and says where they are. */
 export function openHome(root: string): Home {
   const absolute = resolve(root);
-  const isRoot = process.getuid?.() === 0;
   mkdirSync(absolute, { recursive: true, mode: 0o711 });
-  const privateFolder = join(absolute, 'private');
-  mkdirSync(privateFolder, { recursive: true, mode: 0o700 });
-  chmodSync(privateFolder, 0o700);
-  const open = openFolder(absolute, isRoot);
-  mkdirSync(open, { recursive: true, mode: 0o711 });
-  chmodSync(open, 0o711);
-  return { root: absolute, private: privateFolder, open };
+  const home = { root: absolute, private: join(absolute, 'private'), open: openFolder(absolute) };
+  mkdirSync(home.private, { recursive: true, mode: 0o700 });
+  chmodSync(home.private, 0o700);
+  if (home.open.startsWith(absolute) && process.getuid?.() === 0) chmodSync(absolute, 0o711);
+  mkdirSync(home.open, { recursive: true, mode: 0o711 });
+  chmodSync(home.open, 0o711);
+  return home;
 }
 
-function openFolder(absolute: string, isRoot: boolean): string {
-  if (!isRoot) return join(absolute, 'open');
-  const elsewhere = join(
-    '/var/lib/tagalong',
-    createHash('sha256').update(absolute).digest('hex').slice(0, 12),
-  );
+/** Where the folders of a home are; undefined where Tagalong has not run yet. Makes nothing. */
+export function findHome(root: string): Home | undefined {
+  const absolute = resolve(root);
+  const home = { root: absolute, private: join(absolute, 'private') };
+  if (!existsSync(home.private)) return undefined;
+  const open = openFolder(absolute);
+  return existsSync(open) ? { ...home, open } : undefined;
+}
+
+function openFolder(absolute: string): string {
+  if (process.getuid?.() !== 0) return join(absolute, 'open');
+  const hash = createHash('sha256').update(absolute).digest('hex').slice(0, 12);
+  const elsewhere = join(elsewhereRoot, hash);
   if (existsSync(elsewhere)) return elsewhere;
-  if (othersMayEnter(dirname(absolute))) {
-    chmodSync(absolute, 0o711);
-    return join(absolute, 'open');
-  }
-  mkdirSync('/var/lib/tagalong', { recursive: true, mode: 0o711 });
-  return elsewhere;
+  return othersMayEnter(dirname(absolute)) ? join(absolute, 'open') : elsewhere;
 }

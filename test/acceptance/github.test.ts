@@ -31,9 +31,16 @@ describe('GitHub', () => {
       body: 'Please run `uname -s` and tell us.',
     });
     number = opened.number;
-    await server.workplace(`/github/issues/${number}/labels`, { personId, ...repository, labels: [agent.label] });
+    await server.workplace(`/github/issues/${number}/labels`, {
+      personId,
+      ...repository,
+      labels: [agent.label],
+    });
     expect((await answer(number, /Linux/)).body).not.toContain('<!--\n');
-    await eventually(async () => (await issueOf(number))?.reactions.some((each) => each.name === 'eyes'), 'eyes');
+    await eventually(
+      async () => (await issueOf(number))?.reactions.some((each) => each.name === 'eyes'),
+      'eyes',
+    );
     expect((await issueOf(number))?.comments.filter((comment) => comment.author.isBot)).toHaveLength(1);
   });
 
@@ -60,7 +67,9 @@ describe('GitHub', () => {
       body: `${agent.githubHandle} run \`echo stranger\``,
     });
     await eventually(async () => {
-      const { data } = await server.api<{ data: { outcome: { reason?: string } }[] }>('/v1/deliveries?limit=100');
+      const { data } = await server.api<{ data: { outcome: { reason?: string } }[] }>(
+        '/v1/deliveries?limit=100',
+      );
       const reasons = data.map((delivery) => delivery.outcome.reason);
       return reasons.includes('not_addressed') && reasons.includes('no_authority');
     }, 'both reasons');
@@ -89,9 +98,9 @@ describe('GitHub', () => {
       body: `${agent.githubHandle} run \`${curl}\``,
     });
     await answer(number, /status=200/);
-    const { data } = await server.api<{ data: { host: string; path: string; credential: string | null; rule: string }[] }>(
-      '/v1/egress_requests?limit=100',
-    );
+    const { data } = await server.api<{
+      data: { host: string; path: string; credential: string | null; rule: string }[];
+    }>('/v1/egress_requests?limit=100');
     const read = data.find((row) => row.host === 'api.github.com' && row.path.endsWith(`/issues/${number}`));
     expect(read?.credential).toBeTruthy();
   });

@@ -12,7 +12,8 @@ const sessionOf = async (title: string) =>
   (await stateOf(server)).linear.issues.find((issue) => issue.title === title)?.sessions[0];
 const activity = (title: string, type: string, pattern: RegExp) =>
   eventually(
-    async () => (await sessionOf(title))?.activities.find((each) => each.type === type && pattern.test(each.body)),
+    async () =>
+      (await sessionOf(title))?.activities.find((each) => each.type === type && pattern.test(each.body)),
     () => `a ${type} like ${pattern}:\n${server.output().slice(-3_000)}`,
   );
 

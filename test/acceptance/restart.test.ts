@@ -40,7 +40,9 @@ async function askAndWaitUntilRunning(running: TestServer): Promise<string> {
   await eventually(async () => {
     const { data } = await running.api<{ data: { id: string }[] }>('/v1/sessions');
     if (!data[0]) return false;
-    const events = await running.api<{ data: { type: string }[] }>(`/v1/sessions/${data[0].id}/events?limit=50`);
+    const events = await running.api<{ data: { type: string }[] }>(
+      `/v1/sessions/${data[0].id}/events?limit=50`,
+    );
     return events.data.some((event) => event.type === 'agent.tool_use');
   }, 'the agent to be at work');
   return ts;

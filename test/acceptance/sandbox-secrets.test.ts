@@ -1,6 +1,9 @@
 import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { systemClock } from '../../src/workplace/clock.ts';
+import { type Listener, listen } from '../../src/workplace/listen.ts';
+import { offlineModel } from '../../src/workplace/model/model.ts';
 import { cleanUp, eventually, startServer, type TestServer } from './server.ts';
 import { agentMessages, postInSlack, stateOf } from './workplace-state.ts';
 
@@ -8,11 +11,19 @@ let server: TestServer;
 let secrets: Map<string, string>;
 const operatorKey = 'sk-operator-model-key-6f1d0c9a7b3e4852';
 
+let model: Listener;
+
 beforeAll(async () => {
-  server = await startServer({ env: { OPENAI_API_KEY: operatorKey, OPENAI_BASE_URL: 'http://127.0.0.1:9/v1' } });
+  // An operator with a model and a key of their own: the rules of the offline model, at another address.
+  const app = offlineModel({ apiKey: operatorKey, clock: systemClock });
+  model = await listen({ handler: (request) => app.fetch(request), maxBodyBytes: 32 * 1024 * 1024 });
+  server = await startServer({ env: { ANTHROPIC_API_KEY: operatorKey, ANTHROPIC_BASE_URL: model.origin } });
   secrets = secretsOf(server);
 });
-afterAll(() => cleanUp(server));
+afterAll(async () => {
+  await cleanUp(server);
+  await model.close();
+});
 
 /** Every secret of this installation, by name: what is in its private folder, what it printed, what it was given. */
 function secretsOf({ home, apiKey, link }: TestServer): Map<string, string> {
@@ -40,14 +51,24 @@ function secretsOf({ home, apiKey, link }: TestServer): Map<string, string> {
 function formsOf(value: string): string[] {
   const bytes = Buffer.from(value);
   const base64 = [0, 1, 2].map((offset) =>
-    Buffer.concat([Buffer.alloc(offset), bytes]).toString('base64').replace(/=+$/, '').slice(offset === 0 ? 0 : 4, -2),
+    Buffer.concat([Buffer.alloc(offset), bytes])
+      .toString('base64')
+      .replace(/=+$/, '')
+      .slice(offset === 0 ? 0 : 4, -2),
   );
-  return [value, ...base64, ...base64.map((each) => each.replaceAll('+', '-').replaceAll('/', '_')), bytes.toString('hex')];
+  return [
+    value,
+    ...base64,
+    ...base64.map((each) => each.replaceAll('+', '-').replaceAll('/', '_')),
+    bytes.toString('hex'),
+  ];
 }
 
 function leaksIn(content: Buffer): string[] {
   const text = content.toString('latin1');
-  return [...secrets].filter(([, value]) => formsOf(value).some((form) => text.includes(form))).map(([name]) => name);
+  return [...secrets]
+    .filter(([, value]) => formsOf(value).some((form) => text.includes(form)))
+    .map(([name]) => name);
 }
 
 function filesBelow(folder: string): string[] {
@@ -99,17 +120,24 @@ describe('what an agent can find in its sandbox', () => {
     // The search itself must be able to find something.
     const value = secrets.get('API key') ?? '';
     for (const offset of ['', 'x', 'xy']) {
-      expect(leaksIn(Buffer.from(Buffer.from(`${offset}${value} and more`).toString('base64')))).toContain('API key');
+      expect(leaksIn(Buffer.from(Buffer.from(`${offset}${value} and more`).toString('base64')))).toContain(
+        'API key',
+      );
     }
     expect(leaksIn(Buffer.from(Buffer.from(value).toString('hex')))).toContain('API key');
   });
 
   it('reaches nothing of this host and nothing that is not allowed, and each try is recorded', async () => {
     const port = (url: string) => new URL(url).port;
-    const state = JSON.parse(readFileSync(join(server.home, 'private', 'workplace', 'workplace.json'), 'utf8')) as {
+    const state = JSON.parse(
+      readFileSync(join(server.home, 'private', 'workplace', 'workplace.json'), 'utf8'),
+    ) as {
       state: { ports: Record<string, number> };
     };
-    const postgres = readFileSync(join(server.home, 'open', 'postgres', 'data', 'postmaster.pid'), 'utf8').split('\n')[3];
+    const postgres = readFileSync(
+      join(server.home, 'open', 'postgres', 'data', 'postmaster.pid'),
+      'utf8',
+    ).split('\n')[3];
     const targets = [
       'https://example.com/',
       'http://169.254.169.254/latest/meta-data/',
@@ -143,13 +171,17 @@ describe('what an agent can find in its sandbox', () => {
     expect(out).toContain('sys-entries-0');
     expect(out).not.toMatch(/uid-map-\s*0\s+0\s/);
     const hosts = ['example.com', '169.254.169.254', '127.0.0.1', 'slack.com', 'api.linear.app'];
-    await eventually(async () => {
-      const { data } = await server.api<{ data: { host: string; decision: string; rule: string }[] }>(
-        '/v1/egress_requests?limit=100',
-      );
-      const refused = data.filter((row) => row.decision === 'refused').map((row) => row.host);
-      return hosts.every((host) => refused.includes(host));
-    }, 'a record of each refusal');
+    let refused: string[] = [];
+    await eventually(
+      async () => {
+        const { data } = await server.api<{ data: { host: string; decision: string; rule: string }[] }>(
+          '/v1/egress_requests?limit=100',
+        );
+        refused = data.filter((row) => row.decision === 'refused').map((row) => row.host);
+        return hosts.every((host) => refused.some((each) => each.startsWith(host)));
+      },
+      () => `a record of each refusal, but only of ${refused.join()}:\n${out}`,
+    );
   });
 
   it('may not see what another session keeps', async () => {

@@ -117,7 +117,8 @@ export async function eventually<T>(
   for (;;) {
     const answer = await ask();
     if (answer) return answer;
-    if (Date.now() > end) throw new Error(`Did not happen in time: ${typeof what === 'string' ? what : what()}`);
+    if (Date.now() > end)
+      throw new Error(`Did not happen in time: ${typeof what === 'string' ? what : what()}`);
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
 }

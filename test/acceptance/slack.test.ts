@@ -65,7 +65,11 @@ describe('Slack', () => {
     await server.workplace('/slack/messages', { personId: people[0]?.id, channel, text: 'Lunch?' });
     const guest = people.find((person) => person.id === 'guest')?.id;
     const text = `${agent.slackHandle} run \`echo guest\``;
-    const posted = await server.workplace<{ ts: string }>('/slack/messages', { personId: guest, channel, text });
+    const posted = await server.workplace<{ ts: string }>('/slack/messages', {
+      personId: guest,
+      channel,
+      text,
+    });
     const reasons = await eventually(async () => {
       const found = (await deliveries()).map((delivery) => delivery.outcome.reason);
       return found.includes('not_addressed') && found.includes('no_authority') && found;
@@ -77,19 +81,29 @@ describe('Slack', () => {
   it('keeps the log of it: events, actions, egress records', async () => {
     const sessions = await server.api<{ data: { id: string; title: string | null }[] }>('/v1/sessions');
     const session = sessions.data.at(-1);
-    const events = await server.api<{ data: { type: string }[] }>(`/v1/sessions/${session?.id}/events?limit=100`);
+    const events = await server.api<{ data: { type: string }[] }>(
+      `/v1/sessions/${session?.id}/events?limit=100`,
+    );
     expect(events.data.map((event) => event.type)).toEqual(
-      expect.arrayContaining(['user.message', 'session.status_running', 'agent.tool_use', 'agent.message', 'session.status_idle']),
+      expect.arrayContaining([
+        'user.message',
+        'session.status_running',
+        'agent.tool_use',
+        'agent.message',
+        'session.status_idle',
+      ]),
     );
     const actions = await server.api<{ data: { tool: string; decision: string; state: string }[] }>(
       `/v1/actions?session_id=${session?.id}`,
     );
     expect(actions.data).toEqual(
-      expect.arrayContaining([expect.objectContaining({ tool: 'reply', decision: 'allowed', state: 'sent' })]),
+      expect.arrayContaining([
+        expect.objectContaining({ tool: 'reply', decision: 'allowed', state: 'sent' }),
+      ]),
     );
-    const egress = await server.api<{ data: { host: string; decision: string; credential: string | null }[] }>(
-      `/v1/egress_requests?session_id=${session?.id}`,
-    );
+    const egress = await server.api<{
+      data: { host: string; decision: string; credential: string | null }[];
+    }>(`/v1/egress_requests?session_id=${session?.id}`);
     expect(egress.data).toEqual(
       expect.arrayContaining([expect.objectContaining({ host: 'api.anthropic.com', decision: 'allowed' })]),
     );

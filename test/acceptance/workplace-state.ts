@@ -33,7 +33,8 @@ export interface LinearIssue {
   sessions: { id: string; status: string; activities: { id: string; type: string; body: string }[] }[];
 }
 
-export const stateOf = (server: TestServer): Promise<WorkplaceState> => server.workplace<WorkplaceState>('/state');
+export const stateOf = (server: TestServer): Promise<WorkplaceState> =>
+  server.workplace<WorkplaceState>('/state');
 
 /** Posts in #general as a person, and answers the thread's root. */
 export async function postInSlack(server: TestServer, text: string, threadTs?: string): Promise<string> {

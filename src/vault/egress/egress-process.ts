@@ -1,4 +1,5 @@
-import { type Logger, pino } from 'pino';
+import type { Logger } from 'pino';
+import { createLogger } from '../../store/logger.ts';
 import { Egress } from './egress.ts';
 import type { EgressRequest, FromEgress, ToEgress } from './messages.ts';
 import type { ListenerHandle } from './protocol.ts';
@@ -9,7 +10,7 @@ import type { RequestNeeds } from './provider-door.ts';
  * the worker is gone, then writes what is left to write and exits.
  */
 export function runEgressProcess(needs: RequestNeeds): void {
-  const logger = pino({ name: 'egress' }, pino.destination({ fd: 1, sync: true }));
+  const logger = createLogger({ level: 'info', name: 'egress', descriptor: 1 });
   let starting: Promise<Egress> | undefined;
   let stopping = false;
 
