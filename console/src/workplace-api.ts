@@ -118,7 +118,7 @@ export interface WorkplaceState {
   github: { repositories: { owner: string; name: string }[]; issues: GithubIssue[] };
   linear: { issues: LinearIssue[] };
   agent: Agent;
-  model?: { offline: boolean; name: string };
+  model: { offline: boolean };
 }
 
 /** `github/issues` and `linear/issues` answer with what was made, so that the page can open it. */

@@ -51,10 +51,13 @@ export interface WorkplaceState {
     }[];
   };
   agent: { name: string; slackHandle: string; githubHandle: string; linearHandle: string; label: string };
+  /** Whether the offline model answers here; a real one is the server's business. */
+  model: { offline: boolean };
 }
 
 export interface WorkplaceParts {
   agentName: string;
+  hasOfflineModel: boolean;
   slack: SlackWorkspace;
   github: GithubSite;
   linear: LinearOffice;
@@ -86,6 +89,7 @@ export function workplaceState(parts: WorkplaceParts, nowMs: number): WorkplaceS
       linearHandle: `@${handle}`,
       label: handle,
     },
+    model: { offline: parts.hasOfflineModel },
   };
 }
 

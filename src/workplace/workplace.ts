@@ -164,7 +164,7 @@ export async function startWorkplace(options: WorkplaceOptions): Promise<Workpla
     snapshot.changed();
     snapshot.flush();
 
-    const parts = { agentName, slack, github, linear };
+    const parts = { agentName, hasOfflineModel: modelPort !== undefined, slack, github, linear };
     const senders = [slack.sender, github.sender, linear.sender];
     return {
       upstreams: {

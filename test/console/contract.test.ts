@@ -7,7 +7,7 @@ import type { WorkplaceState as Shown } from '../../console/src/workplace-api.ts
 import { workplaceApi } from '../../src/workplace/api.ts';
 import type { WorkplaceState as Served } from '../../src/workplace/state.ts';
 import { startWorkplace, type Workplace } from '../../src/workplace/workplace.ts';
-import { chromiumPath, launchBrowser, openPage } from './support/browser.ts';
+import { launchBrowser, openPage } from './support/browser.ts';
 import { buildConsole, type ConsoleServer, removeConsole, serveConsole } from './support/console-server.ts';
 
 // Checked by the type checker.
@@ -15,7 +15,7 @@ test('the page reads what the workplace serves', () => {
   expectTypeOf<Served>().toExtend<Shown>();
 });
 
-describe.skipIf(chromiumPath === undefined)('the page before the real workplace', () => {
+describe('the page before the real workplace', () => {
   const folder = mkdtempSync(join(tmpdir(), 'tagalong-workplace-'));
   let built: string;
   let workplace: Workplace;
@@ -38,6 +38,7 @@ describe.skipIf(chromiumPath === undefined)('the page before the real workplace'
 
   test('everything that a person does on the page is done in the workplace', async () => {
     const { page, problems, context } = await openPage(browser, `${server.origin}/workplace`);
+    await page.getByText('Offline model:').waitFor();
     const slack = page.getByRole('region', { name: 'Slack' });
     await slack.getByRole('button', { name: 'Send' }).click();
     await slack.getByText('Sent. Waiting for Ada…').waitFor();

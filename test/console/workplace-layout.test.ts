@@ -1,13 +1,12 @@
 import type { Page } from 'playwright-core';
 import { describe, expect, test } from 'vitest';
-import { chromiumPath } from './support/browser.ts';
 import { FakeWorkplace } from './support/fake-workplace.ts';
 import { useSite } from './support/site.ts';
 import { busyWorkplace, emptyWorkplace } from './support/workplace-data.ts';
 
 const phone = { viewport: { width: 390, height: 844 } };
 
-describe.skipIf(chromiumPath === undefined)('the layout of the workplace page', () => {
+describe('the layout of the workplace page', () => {
   const site = useSite();
 
   test.each([390, 320])('at %d px there are tabs, and nothing scrolls sideways', async (width) => {

@@ -1,5 +1,4 @@
 import { describe, expect, test } from 'vitest';
-import { chromiumPath } from './support/browser.ts';
 import { FakeWorkplace } from './support/fake-workplace.ts';
 import { useSite } from './support/site.ts';
 import { emptyWorkplace } from './support/workplace-data.ts';
@@ -12,7 +11,7 @@ const hostile = [
   '`<svg onload=alert(5)>`',
 ].join('\n\n');
 
-describe.skipIf(chromiumPath === undefined)('the workplace page in trouble', () => {
+describe('the workplace page in trouble', () => {
   const site = useSite();
 
   test('a refused message is explained beside the field, and its text is kept until it is sent', async () => {

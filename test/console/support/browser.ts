@@ -9,15 +9,20 @@ import {
 
 const places = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
 
-/** Where the browser is; undefined where there is none and the tests of pages are skipped. */
-export const chromiumPath = [process.env.CHROMIUM_PATH ?? '', ...places].find(
-  (path) => path && existsSync(path),
-);
+function findChromium(): string {
+  const found = [process.env.CHROMIUM_PATH ?? '', ...places].find((path) => path && existsSync(path));
+  if (found === undefined) {
+    throw new Error(
+      'There is no Chromium for the tests of pages. Install it (apt-get install -y chromium) or set CHROMIUM_PATH.',
+    );
+  }
+  return found;
+}
 
 /** Starts headless Chromium so that it talks to nothing but the test's own server. */
-export function launchBrowser(): Promise<Browser> {
+export async function launchBrowser(): Promise<Browser> {
   return chromium.launch({
-    ...(chromiumPath === undefined ? {} : { executablePath: chromiumPath }),
+    executablePath: findChromium(),
     args: [
       '--no-sandbox',
       '--disable-gpu',

@@ -26,7 +26,7 @@ export function emptyWorkplace(): WorkplaceState {
     github: { repositories: [{ owner: 'acme', name: 'widgets' }], issues: [] },
     linear: { issues: [] },
     agent,
-    model: { offline: true, name: 'offline' },
+    model: { offline: true },
   };
 }
 
