@@ -26,7 +26,7 @@ import { deriveWebhookKey } from './vault/keys.ts';
 import { loadRootKey } from './vault/root-key.ts';
 import { startWorkerRole } from './worker-role.ts';
 import type { WorkplaceHandle } from './workplace/client.ts';
-import { openWorkplace, startWorkplaceRole } from './workplace-role.ts';
+import { expectsWorkplace, openWorkplace, startWorkplaceRole, wantsWorkplace } from './workplace-role.ts';
 
 /** A running server. */
 export interface Server {
@@ -71,11 +71,12 @@ async function compose(
 ): Promise<Server> {
   const home = openHome(config.home);
   stops.push(lockHome(home));
-  const rootKey = loadRootKey(
-    home,
-    config.rootKey,
-    config.databaseUrl === undefined && hasEmbeddedData(home),
-  );
+  const hasData = config.databaseUrl === undefined && hasEmbeddedData(home);
+  const rootKey = loadRootKey(home, config.rootKey, hasData);
+  const early = expectsWorkplace(config, home, hasData) ? startWorkplaceRole(config, home) : undefined;
+  // Its failure is told where it is awaited; it stops after all that calls it.
+  early?.catch(() => {});
+  stops.push(async () => (await early?.catch(() => undefined))?.stop());
   const databaseUrl = config.databaseUrl ?? (await embedded(home, stops));
   await migrate(databaseUrl);
   const onError = (error: Error) => logger.warn({ err: error }, 'a database connection broke');
@@ -85,8 +86,11 @@ async function compose(
   const organizationId = await ensureOrganization(database);
   const firstStart = !(await hasApiKey(database, organizationId));
   if (config.apiKey !== undefined) await ensureApiKey(database, organizationId, config.apiKey);
-  const workplace = await startWorkplaceRole(config, home, database);
-  if (workplace) stops.push(() => workplace.stop());
+  const workplace = (await wantsWorkplace(config, database))
+    ? await (early ?? startWorkplaceRole(config, home))
+    : undefined;
+  if (workplace && !early) stops.push(() => workplace.stop());
+  if (!workplace) await (await early)?.stop();
 
   const sockets = mkdtempSync(join(tmpdir(), 'tagalong-'));
   stops.push(() => rmSync(sockets, { recursive: true, force: true }));

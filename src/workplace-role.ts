@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { ne } from 'drizzle-orm';
 import type { Config } from './config.ts';
@@ -18,23 +19,37 @@ const workplaceAgent = {
 } as const;
 const providers = ['slack', 'github', 'linear'] as const satisfies readonly ProviderName[];
 
-/** The workplace runs while nothing is published, and for as long as something is published into it. */
-export async function startWorkplaceRole(
-  config: Config,
-  home: Home,
-  database: Database,
-): Promise<WorkplaceHandle | undefined> {
+const workplaceFolder = (home: Home): string => join(home.private, 'workplace');
+
+const hasNoModel = ({ models }: Config): boolean =>
+  models.anthropic.apiKey === undefined && models.openai.apiKey === undefined;
+
+/** Whether the workplace will most likely run: known before the database is, so that both can start at once. */
+export function expectsWorkplace(config: Config, home: Home, hasData: boolean): boolean {
+  return (
+    existsSync(workplaceFolder(home)) || (config.databaseUrl === undefined && !hasData) || hasNoModel(config)
+  );
+}
+
+/**
+ * The workplace runs while nothing is published, and for as long as something is published into it. Its offline model
+ * runs wherever there is no real one.
+ */
+export async function wantsWorkplace(config: Config, database: Database): Promise<boolean> {
   const published = await database
     .select({ emulated: publications.emulated })
     .from(publications)
     .where(ne(publications.state, 'unpublished'));
-  const noModel = config.models.anthropic.apiKey === undefined && config.models.openai.apiKey === undefined;
-  const isWanted = published.length === 0 || published.some((publication) => publication.emulated);
-  if (!isWanted && !noModel) return undefined;
+  return (
+    published.length === 0 || published.some((publication) => publication.emulated) || hasNoModel(config)
+  );
+}
+
+export function startWorkplaceRole(config: Config, home: Home): Promise<WorkplaceHandle> {
   return startWorkplaceProcess({
-    folder: join(home.private, 'workplace'),
+    folder: workplaceFolder(home),
     agentName: workplaceAgent.name,
-    offlineModel: noModel,
+    offlineModel: hasNoModel(config),
   });
 }
 

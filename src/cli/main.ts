@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import '../store/compile-cache.ts';
 import { Command } from 'commander';
 import { ConfigError, configExitCode, readConfig } from '../config.ts';
 

@@ -1,5 +1,6 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { compileCacheArguments } from '../store/compile-cache.ts';
 import { type FromWorkplace, fromWorkplace, type ToWorkplace } from './messages.ts';
 import type { WebhookUrls, WorkplaceCredentials, WorkplaceUpstreams } from './workplace.ts';
 
@@ -38,7 +39,7 @@ export async function startWorkplaceProcess(options: WorkplaceProcessOptions): P
   const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
   const child = fork(fileURLToPath(new URL(`./main.${extension}`, import.meta.url)), [], {
     env: {},
-    execArgv: [],
+    execArgv: compileCacheArguments,
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
   });
   const exited = new Promise<number | null>((resolve) => child.once('exit', (code) => resolve(code)));

@@ -7,8 +7,8 @@ import { startWorkplace, type Workplace } from './workplace.ts';
 
 /*
  * The workplace as a process of its own, started by `startWorkplaceProcess`. It is told what to do over IPC, and ends,
- * with its state saved, when the server says so or is gone. A Ctrl-C goes to the whole process group: the server decides
- * what it means, so that webhooks of work that is still finishing find the vendors alive.
+ * with its state saved, when the server says so or is gone. Signals go to the whole process group: the server decides
+ * what they mean, so that webhooks of work that is still finishing find the vendors alive.
  */
 let workplace: Workplace | undefined;
 let api: Listener | undefined;
@@ -40,8 +40,7 @@ function guarded(apiSecret: string, target: Workplace): Hono {
   return app;
 }
 
-process.on('SIGINT', () => {});
-process.on('SIGTERM', () => void end());
+for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => {});
 process.on('disconnect', () => void end());
 process.on('message', (raw) => {
   const message = toWorkplace.parse(raw);

@@ -3,6 +3,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { findEmbeddedPostgres } from '../../src/store/embedded.ts';
+import { openHome } from '../../src/store/home.ts';
 
 const entry = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 
@@ -104,6 +106,8 @@ export async function startServer(options: StartOptions = {}): Promise<TestServe
 export async function cleanUp(server: TestServer | undefined): Promise<void> {
   if (!server) return;
   if (started.has(server.process)) await server.stop();
+  // What a killed server left behind is not taken over by another one any more.
+  await (await findEmbeddedPostgres(openHome(server.home)))?.stop();
   rmSync(server.home, { recursive: true, force: true });
 }
 

@@ -2,6 +2,7 @@ import { type ChildProcess, type SendHandle, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import type { Logger } from 'pino';
+import { compileCacheArguments } from '../../store/compile-cache.ts';
 import type { EgressAnswers, EgressRequest, FromEgress, ToEgress } from './messages.ts';
 import type { EgressStart, ListenerHandle } from './protocol.ts';
 
@@ -29,7 +30,7 @@ export class EgressChild {
 
   /** Starts it, with an empty environment, and sends what it needs to know. `ready` rejects when it ends before. */
   constructor(entry: string, start: Omit<EgressStart, 'type'>, logger: Logger) {
-    const child = spawn(process.execPath, [...nodeOptions, entry], {
+    const child = spawn(process.execPath, [...nodeOptions, ...compileCacheArguments, entry], {
       env: {},
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     });

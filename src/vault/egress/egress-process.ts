@@ -47,9 +47,8 @@ export function runEgressProcess(needs: RequestNeeds): void {
     });
   });
   process.on('disconnect', () => void stop());
-  // The worker decides when this process ends; a terminal's Ctrl-C goes to both.
-  process.on('SIGINT', () => {});
-  process.on('SIGTERM', () => void stop());
+  // The worker decides when this process ends; what a terminal or a supervisor sends goes to both.
+  for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => {});
   process.on('uncaughtException', (err) =>
     logger.error({ err }, 'An error was not caught; its connection is lost.'),
   );
