@@ -1,12 +1,15 @@
 import { availableParallelism, cpus } from 'node:os';
 import { parseArgs } from 'node:util';
 import { measureAcknowledge } from './acknowledge.ts';
+import { measureMentions } from './mention.ts';
+import { measureSandboxStart } from './sandbox.ts';
 import { printTable, type Row } from './table.ts';
 
 const { values } = parseArgs({
   options: {
     rounds: { type: 'string', default: '5' },
     'duration-ms': { type: 'string', default: '3000' },
+    'mention-rounds': { type: 'string', default: '15' },
   },
 });
 
@@ -20,3 +23,6 @@ const rows: Row[] = await measureAcknowledge({
   durationMs: Number(values['duration-ms']),
 });
 printTable(rows);
+console.log();
+const mentionRounds = Number(values['mention-rounds']);
+printTable([...(await measureMentions(mentionRounds)), ...(await measureSandboxStart(mentionRounds))]);

@@ -24,6 +24,9 @@ const workplaceFolder = (home: Home): string => join(home.private, 'workplace');
 const hasNoModel = ({ models }: Config): boolean =>
   models.anthropic.apiKey === undefined && models.openai.apiKey === undefined;
 
+/** Only a process that is the whole server emulates: between several, each would have a workplace of its own. */
+const isWholeServer = ({ roles }: Config): boolean => roles.includes('gateway') && roles.includes('worker');
+
 /** Whether the workplace will most likely run: known before the database is, so that both can start at once. */
 export function expectsWorkplace(config: Config, home: Home, hasData: boolean): boolean {
   return (
@@ -40,9 +43,8 @@ export async function wantsWorkplace(config: Config, database: Database): Promis
     .select({ emulated: publications.emulated })
     .from(publications)
     .where(ne(publications.state, 'unpublished'));
-  return (
-    published.length === 0 || published.some((publication) => publication.emulated) || hasNoModel(config)
-  );
+  const emulates = published.length === 0 || published.some((publication) => publication.emulated);
+  return (isWholeServer(config) && emulates) || (config.roles.includes('worker') && hasNoModel(config));
 }
 
 export function startWorkplaceRole(config: Config, home: Home): Promise<WorkplaceHandle> {
@@ -63,7 +65,8 @@ export async function openWorkplace(
   const { database } = publishing;
   const known = await withOrganization(database, organizationId, (tx) => tx.select().from(publications));
   const ids = new Map(known.filter((each) => each.emulated).map((each) => [each.provider, each.id]));
-  if (known.every((each) => each.state === 'unpublished') || ids.size > 0) {
+  const isFirst = isWholeServer(config) && known.every((each) => each.state === 'unpublished');
+  if (isFirst || ids.size > 0) {
     const agentId =
       known.find((each) => each.emulated)?.agentId ?? (await createAgent(database, organizationId, config));
     for (const provider of providers) {
