@@ -29,9 +29,8 @@ const isWholeServer = ({ roles }: Config): boolean => roles.includes('gateway') 
 
 /** Whether the workplace will most likely run: known before the database is, so that both can start at once. */
 export function expectsWorkplace(config: Config, home: Home, hasData: boolean): boolean {
-  return (
-    existsSync(workplaceFolder(home)) || (config.databaseUrl === undefined && !hasData) || hasNoModel(config)
-  );
+  const emulates = existsSync(workplaceFolder(home)) || (config.databaseUrl === undefined && !hasData);
+  return (isWholeServer(config) && emulates) || (config.roles.includes('worker') && hasNoModel(config));
 }
 
 /**
@@ -63,9 +62,11 @@ export async function openWorkplace(
   config: Config,
 ): Promise<void> {
   const { database } = publishing;
-  const known = await withOrganization(database, organizationId, (tx) => tx.select().from(publications));
+  const known = await withOrganization(database, organizationId, (tx) =>
+    tx.select().from(publications).where(ne(publications.state, 'unpublished')),
+  );
   const ids = new Map(known.filter((each) => each.emulated).map((each) => [each.provider, each.id]));
-  const isFirst = isWholeServer(config) && known.every((each) => each.state === 'unpublished');
+  const isFirst = isWholeServer(config) && known.length === 0;
   if (isFirst || ids.size > 0) {
     const agentId =
       known.find((each) => each.emulated)?.agentId ?? (await createAgent(database, organizationId, config));

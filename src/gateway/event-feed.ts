@@ -1,8 +1,6 @@
 import type { Pool, PoolClient } from 'pg';
 import type { Logger } from 'pino';
-
-/** The channel on which whoever appends to a session's log notifies, with the session's id. */
-export const eventChannel = 'tagalong_events';
+import { eventsChannel } from '../sessions/event-log.ts';
 
 /**
  * Tells subscribers that a session's log has grown. One listening connection for the process, made at the first
@@ -48,10 +46,10 @@ export class EventFeed {
     try {
       const client = await this.#pool.connect();
       client.on('notification', ({ channel, payload }) => {
-        if (channel === eventChannel && payload) this.#wake(payload);
+        if (channel === eventsChannel && payload) this.#wake(payload);
       });
       client.once('error', (error) => this.#lost(client, error));
-      await client.query(`listen ${eventChannel}`);
+      await client.query(`listen ${eventsChannel}`);
       if (this.#closed) return client.release(true);
       this.#client = client;
       for (const sessionId of this.#subscribers.keys()) this.#wake(sessionId);

@@ -30,6 +30,7 @@ export interface EmbeddedOptions {
 }
 
 const databaseName = 'tagalong';
+const launchAttempts = 8;
 
 /**
  * Starts the Postgres that comes with the npm packages, or adopts the one that a killed run left behind. Its
@@ -52,7 +53,9 @@ export async function startEmbeddedPostgres(
   if (!hasEmbeddedData(home)) initialise(native, dataFolder, passwordFile, identity);
   const password = readFileSync(passwordFile, 'utf8').trim();
 
-  return (await adopt(dataFolder, password)) ?? launch(native, dataFolder, password, identity, options);
+  return (
+    (await adopt(dataFolder, password)) ?? launchPatiently(native, dataFolder, password, identity, options)
+  );
 }
 
 /** Whether this home has a database of its own. */
@@ -123,6 +126,21 @@ function runsOn(pid: number, dataFolder: string): boolean {
   }
 }
 
+/**
+ * The helpers of a Postgres that was killed hold its shared memory for some seconds more, and a new one refuses to
+ * start beside them.
+ */
+async function launchPatiently(...launchArguments: Parameters<typeof launch>): Promise<EmbeddedPostgres> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await launch(...launchArguments);
+    } catch (error) {
+      if (attempt === launchAttempts) throw error;
+      await sleep(1_000);
+    }
+  }
+}
+
 async function launch(
   native: string,
   dataFolder: string,
@@ -159,7 +177,8 @@ async function launch(
     child.once('error', (error) =>
       reject(new EmbeddedPostgresError(`Postgres did not start: ${error.message}`)),
     );
-    child.once('exit', (code) =>
+    // After `exit` and the end of its output, so that its last words are known.
+    child.once('close', (code) =>
       reject(new EmbeddedPostgresError(`Postgres ended at once (code ${code}): ${output.join('').trim()}`)),
     );
   });
