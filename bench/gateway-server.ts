@@ -5,7 +5,7 @@ import { ignoreReasons } from '../src/providers/ignore-reasons.ts';
 import { adapters } from '../src/providers/index.ts';
 import { connect } from '../src/store/connection.ts';
 import { connectInbox } from '../src/store/inbox.ts';
-import { deriveWebhookKey } from '../src/vault/keys.ts';
+import { deriveStateKey, deriveWebhookKey } from '../src/vault/keys.ts';
 
 /** The whole gateway as the server runs it, in a process of its own. */
 process.once(
@@ -20,7 +20,10 @@ process.once(
       inbox: connectInbox(databaseUrl),
       adapters,
       ignoreReasons,
-      secrets: createGatewaySecrets(deriveWebhookKey(Buffer.from(rootKey, 'base64url'))),
+      secrets: createGatewaySecrets(
+        deriveWebhookKey(Buffer.from(rootKey, 'base64url')),
+        deriveStateKey(Buffer.from(rootKey, 'base64url')),
+      ),
       platformFetch: () => fetch,
       config: { baseUrl: 'http://127.0.0.1' },
       consoleFolder: undefined,

@@ -2,6 +2,7 @@ import { availableParallelism, cpus } from 'node:os';
 import { parseArgs } from 'node:util';
 import { measureAcknowledge } from './acknowledge.ts';
 import { measureMentions } from './mention.ts';
+import { measurePrograms } from './programs.ts';
 import { measureSandboxStart } from './sandbox.ts';
 import { printTable, type Row } from './table.ts';
 
@@ -10,19 +11,26 @@ const { values } = parseArgs({
     rounds: { type: 'string', default: '5' },
     'duration-ms': { type: 'string', default: '3000' },
     'mention-rounds': { type: 'string', default: '15' },
+    /** One part of the table only. */
+    only: { type: 'string', default: '' },
   },
 });
 
 console.log(
   `${new Date().toISOString()} · Node ${process.versions.node} · ${availableParallelism()} × ${cpus()[0]?.model ?? 'unknown processor'}\n`,
 );
-const rows: Row[] = await measureAcknowledge({
-  connections: [1, 32, 128],
-  steadyPerSecond: 500,
-  rounds: Number(values.rounds),
-  durationMs: Number(values['duration-ms']),
-});
-printTable(rows);
-console.log();
+const rounds = Number(values.rounds);
 const mentionRounds = Number(values['mention-rounds']);
-printTable([...(await measureMentions(mentionRounds)), ...(await measureSandboxStart(mentionRounds))]);
+const durationMs = Number(values['duration-ms']);
+const parts: Record<string, () => Promise<Row[]>> = {
+  acknowledge: () =>
+    measureAcknowledge({ connections: [1, 32, 128], steadyPerSecond: 500, rounds, durationMs }),
+  mention: () => measureMentions(mentionRounds),
+  sandbox: () => measureSandboxStart(mentionRounds),
+  programs: () => measurePrograms(rounds),
+};
+for (const [name, measure] of Object.entries(parts)) {
+  if (values.only !== '' && values.only !== name) continue;
+  printTable(await measure());
+  console.log();
+}

@@ -9,7 +9,7 @@ import { openHome } from '../src/store/home.ts';
 import { newId } from '../src/store/ids.ts';
 import { migrate } from '../src/store/migrate.ts';
 import { agents, organizations, publications, webhookSecrets } from '../src/store/schema.ts';
-import { deriveWebhookKey } from '../src/vault/keys.ts';
+import { deriveStateKey, deriveWebhookKey } from '../src/vault/keys.ts';
 
 export interface BenchStore {
   signingSecret: string;
@@ -31,10 +31,10 @@ export async function openBenchStore(): Promise<BenchStore> {
   const agentId = newId('agent');
   const publicationId = newId('pub');
   const id = newId('secret');
-  const sealed = await createGatewaySecrets(deriveWebhookKey(rootKey)).sealWebhookSecret(
-    webhookSecretBinding(organizationId, id),
-    signingSecret,
-  );
+  const sealed = await createGatewaySecrets(
+    deriveWebhookKey(rootKey),
+    deriveStateKey(rootKey),
+  ).sealWebhookSecret(webhookSecretBinding(organizationId, id), signingSecret);
   await database.insert(organizations).values({ id: organizationId, name: 'bench' });
   await database.insert(agents).values({ id: agentId, organizationId });
   await database

@@ -9,10 +9,12 @@ const checkout = dirname(dirname(fileURLToPath(import.meta.url)));
 const entries: Readonly<Record<string, string>> = {
   'agent.mjs': 'src/agents/builtin/main.ts',
   'bootstrap.mjs': 'src/sandbox/bootstrap.ts',
+  'define-agent.mjs': 'src/agents/define-agent.ts',
 };
 /** What the bundles are made of: a change here makes them anew. */
 const sources = [
   'src/agents/builtin',
+  'src/agents/define-agent.ts',
   'src/sandbox/bootstrap.ts',
   'src/sandbox/bootstrap-protocol.ts',
   'scripts/bundle.ts',

@@ -1,3 +1,4 @@
+import { statSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
 import { z } from 'zod';
@@ -33,11 +34,14 @@ export interface Config {
   roles: readonly Role[];
   maxTurns: number;
   sandbox: 'bubblewrap' | 'none';
+  /** A folder with agent programs of the operator's own, for agents of the program `custom`. */
+  customPrograms: string | undefined;
   /** The operator's own origins of the vendors' APIs; undefined is the vendor's own. */
   vendors: { slack: string | undefined; github: string | undefined; linear: string | undefined };
   models: {
     anthropic: { apiKey: string | undefined; baseUrl: string | undefined };
     openai: { apiKey: string | undefined; baseUrl: string | undefined };
+    google: { apiKey: string | undefined; baseUrl: string | undefined };
   };
   /** Undefined: `warn` at a terminal, else `info`. */
   logLevel: string | undefined;
@@ -97,6 +101,12 @@ const schema = z.object({
   TAGALONG_SANDBOX: z
     .enum(['bubblewrap', 'none'], { error: 'takes bubblewrap, or none to run agents without any isolation' })
     .optional(),
+  TAGALONG_PROGRAMS: z
+    .string()
+    .refine((value) => statSync(value, { throwIfNoEntry: false })?.isDirectory() === true, {
+      error: 'takes a folder that is there',
+    })
+    .optional(),
   TAGALONG_LOG_LEVEL: z
     .enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], {
       error: 'takes fatal, error, warn, info, debug, trace or silent',
@@ -109,6 +119,8 @@ const schema = z.object({
   ANTHROPIC_BASE_URL: httpUrl.optional(),
   OPENAI_API_KEY: z.string().optional(),
   OPENAI_BASE_URL: httpUrl.optional(),
+  GEMINI_API_KEY: z.string().optional(),
+  GEMINI_BASE_URL: httpUrl.optional(),
 });
 
 /** 32 bytes from base64url, base64 or hex; undefined when it is not that. */
@@ -156,10 +168,12 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     roles: env.TAGALONG_ROLES === undefined ? defaults.roles : (splitRoles(env.TAGALONG_ROLES) as Role[]),
     maxTurns: Number(env.TAGALONG_MAX_TURNS ?? defaults.turnsPerCore * availableParallelism()),
     sandbox: env.TAGALONG_SANDBOX ?? defaults.sandbox,
+    customPrograms: env.TAGALONG_PROGRAMS === undefined ? undefined : resolve(env.TAGALONG_PROGRAMS),
     vendors: { slack: env.SLACK_API_URL, github: env.GITHUB_API_URL, linear: env.LINEAR_API_URL },
     models: {
       anthropic: { apiKey: env.ANTHROPIC_API_KEY, baseUrl: env.ANTHROPIC_BASE_URL },
       openai: { apiKey: env.OPENAI_API_KEY, baseUrl: env.OPENAI_BASE_URL },
+      google: { apiKey: env.GEMINI_API_KEY, baseUrl: env.GEMINI_BASE_URL },
     },
     logLevel: env.TAGALONG_LOG_LEVEL,
   };

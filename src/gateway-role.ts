@@ -1,15 +1,17 @@
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { Config } from './config.ts';
-import type { PublishingDeps } from './gateway/publishing.ts';
+import type { FlowDeps } from './gateway/publish/deps.ts';
 import { createGateway, listenGateway } from './gateway/server.ts';
 import { ignoreReasons } from './providers/ignore-reasons.ts';
+import { adapters } from './providers/index.ts';
 import { createDirectSessions } from './sessions/direct.ts';
+import { sessionPort } from './sessions/session-port.ts';
 import { connectInbox } from './store/inbox.ts';
 import type { WorkplaceHandle } from './workplace/client.ts';
 
 /** What publishing needs, with the address that is known once the gateway listens. */
-export type Publishing = PublishingDeps & { config: { baseUrl: string } };
+export type Publishing = FlowDeps;
 
 export interface GatewayParts {
   config: Config;
@@ -30,6 +32,7 @@ export async function startGatewayRole(
     inbox,
     ignoreReasons,
     sessions: createDirectSessions(publishing.database),
+    approvals: { adapters, sessions: sessionPort },
     consoleFolder: existsSync(consoleFolder) ? consoleFolder : undefined,
     ...(parts.workplace ? { workplace: parts.workplace } : {}),
   });

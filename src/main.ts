@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { eq } from 'drizzle-orm';
 import type { Logger } from 'pino';
+import type { ModelVendor } from './agents/profiles/names.ts';
 import type { Config } from './config.ts';
 import {
   createApiKey,
@@ -11,6 +12,7 @@ import {
   ensureOrganization,
   hasApiKey,
 } from './gateway/access.ts';
+import { realPages } from './gateway/publish/deps.ts';
 import { createGatewaySecrets } from './gateway/secrets.ts';
 import { type Publishing, startGatewayRole } from './gateway-role.ts';
 import { adapters } from './providers/index.ts';
@@ -22,7 +24,7 @@ import { migrate } from './store/migrate.ts';
 import { organizations } from './store/schema.ts';
 import { configuredUpstreams } from './vault/egress/configured-upstreams.ts';
 import { startEgress } from './vault/egress/control.ts';
-import { deriveWebhookKey } from './vault/keys.ts';
+import { deriveStateKey, deriveWebhookKey } from './vault/keys.ts';
 import { loadRootKey } from './vault/root-key.ts';
 import { startWorkerRole } from './worker-role.ts';
 import type { WorkplaceHandle } from './workplace/client.ts';
@@ -95,21 +97,21 @@ async function compose(
   const sockets = mkdtempSync(join(tmpdir(), 'tagalong-'));
   stops.push(() => rmSync(sockets, { recursive: true, force: true }));
   const internalSocket = join(sockets, 'internal.sock');
+  const offlineUrl = workplace?.upstreams.modelUrl;
   const egress = await startEgress({
     logger,
     start: {
       databaseUrl,
       rootKey: Buffer.from(rootKey).toString('base64url'),
       upstreams: configuredUpstreams(config.vendors, workplace && vendorUrls(workplace), {
-        anthropic: workplace?.upstreams.modelUrl ?? config.models.anthropic.baseUrl,
-        openai: config.models.openai.baseUrl,
+        anthropic: offlineUrl ?? config.models.anthropic.baseUrl,
+        google: config.models.google.baseUrl,
+        openai: offlineUrl === undefined ? config.models.openai.baseUrl : `${offlineUrl}/v1`,
       }),
       modelCredentials: {
-        ...given(
-          'anthropic',
-          workplace?.upstreams.modelUrl ? workplace.modelApiKey : config.models.anthropic.apiKey,
-        ),
-        ...given('openai', config.models.openai.apiKey),
+        ...given('anthropic', offlineUrl ? workplace?.modelApiKey : config.models.anthropic.apiKey),
+        ...given('google', config.models.google.apiKey),
+        ...given('openai', offlineUrl ? workplace?.modelApiKey : config.models.openai.apiKey),
       },
       platformSocket: join(sockets, 'platform.sock'),
       internalSocket,
@@ -120,14 +122,24 @@ async function compose(
     .update(organizations)
     .set({ sealingPublicKey: await egress.sealingKey(organizationId) })
     .where(eq(organizations.id, organizationId));
-  const secrets = createGatewaySecrets(deriveWebhookKey(rootKey));
+  const secrets = createGatewaySecrets(deriveWebhookKey(rootKey), deriveStateKey(rootKey));
   rootKey.fill(0);
 
   const clock = () => new Date();
   const platformFetch = egress.platformFetch.bind(egress);
   if (config.roles.includes('worker')) {
     stops.push(
-      await startWorkerRole({ config, home, databaseUrl, database, egress, internalSocket, logger, clock }),
+      await startWorkerRole({
+        config,
+        home,
+        databaseUrl,
+        database,
+        egress,
+        internalSocket,
+        modelVendors: modelVendors(config, offlineUrl !== undefined),
+        logger,
+        clock,
+      }),
     );
   }
 
@@ -138,7 +150,13 @@ async function compose(
     platformFetch,
     clock,
     logger,
-    config: { baseUrl: config.baseUrl },
+    config: {
+      baseUrl: config.baseUrl,
+      pages: {
+        real: realPages(config.vendors.github),
+        ...(workplace ? { emulated: workplacePages(workplace) } : {}),
+      },
+    },
   };
   if (config.roles.includes('gateway')) {
     const gateway = await startGatewayRole({ config, databaseUrl, publishing, workplace });
@@ -168,6 +186,26 @@ async function embedded(home: Home, stops: (() => unknown)[]): Promise<string> {
 
 function given<Name extends string>(name: Name, value: string | undefined): { [Key in Name]?: string } {
   return value === undefined ? {} : ({ [name]: value } as { [Key in Name]: string });
+}
+
+/** The offline model stands for those whose wires it speaks. */
+function modelVendors({ models }: Config, isOffline: boolean): ModelVendor[] {
+  return (Object.keys(models) as ModelVendor[]).filter(
+    (vendor) =>
+      models[vendor].apiKey !== undefined ||
+      models[vendor].baseUrl !== undefined ||
+      (isOffline && vendor !== 'google'),
+  );
+}
+
+/** The workplace serves its vendors' pages where it serves their APIs. */
+function workplacePages({ upstreams }: WorkplaceHandle) {
+  const at = (url: string) => ({ apps: new URL(url).origin, web: new URL(url).origin });
+  return {
+    slack: at(upstreams.slackApiUrl),
+    github: at(upstreams.githubApiUrl),
+    linear: at(upstreams.linearApiUrl),
+  };
 }
 
 function vendorUrls({ upstreams }: WorkplaceHandle) {

@@ -1,9 +1,14 @@
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
-import { builtinProgram } from './agents/builtin/profile.ts';
 import { connectAgent } from './agents/client.ts';
+import { createPrograms } from './agents/profiles/index.ts';
+import { createInstaller } from './agents/profiles/install.ts';
+import type { ModelVendor } from './agents/profiles/names.ts';
 import type { Config } from './config.ts';
+import { createConfirmJob } from './gateway/publish/confirm-job.ts';
+import { forgetPublishTokens } from './gateway/publish/tokens.ts';
+import { expireApprovals } from './outbound/approvals/sweep.ts';
 import { createInternalServer } from './outbound/internal.ts';
 import { createPresenceJob } from './outbound/presence.ts';
 import { submitFailure, submitReply } from './outbound/reply.ts';
@@ -14,6 +19,7 @@ import { createSandbox } from './sandbox/create.ts';
 import { sessionUid } from './sandbox/uids.ts';
 import { LiveSessions } from './sessions/live.ts';
 import { createRouteJob } from './sessions/route.ts';
+import { sessionPort } from './sessions/session-port.ts';
 import { createTurnRunner } from './sessions/turn.ts';
 import { startWorker } from './sessions/worker.ts';
 import type { Database } from './store/connection.ts';
@@ -39,6 +45,8 @@ export interface WorkerParts {
   database: Database;
   egress: RunningEgress;
   internalSocket: string;
+  /** Whose models answer: by a key, by an origin of the operator's, or offline. */
+  modelVendors: readonly ModelVendor[];
   logger: Logger;
   clock: () => Date;
 }
@@ -51,10 +59,12 @@ export async function startWorkerRole(parts: WorkerParts): Promise<() => Promise
     database,
     adapters,
     platformFetch: egress.platformFetch.bind(egress),
+    checkOutbound: egress.checkText.bind(egress),
     logger,
     clock,
     workerId,
     databaseUrl,
+    sessions: sessionPort,
   };
   const internal = createInternalServer(outbound);
   await internal.listen(parts.internalSocket);
@@ -62,7 +72,12 @@ export async function startWorkerRole(parts: WorkerParts): Promise<() => Promise
     sandbox: createSandbox(config.sandbox, { home, logger }),
     egress,
     connectAgent,
-    program: builtinProgram(home),
+    openProgram: createPrograms({
+      home,
+      install: createInstaller({ home, environment: process.env }),
+      vendors: parts.modelVendors,
+      customFolder: config.customPrograms,
+    }),
     logger,
     limits,
     idleMs,
@@ -90,12 +105,15 @@ export async function startWorkerRole(parts: WorkerParts): Promise<() => Promise
       route: createRouteJob(outbound),
       presence: createPresenceJob(outbound),
       send: createSendJob(outbound),
+      confirm: createConfirmJob(outbound),
       turn: (job) => turns.run(job),
     },
     onStop: (sessionId) => void turns.stop(sessionId),
     sweeps: [
       () => sweepOutbox(database),
+      () => expireApprovals(database, outbound, clock()),
       () => forgetBodies(database, new Date(Date.now() - bodiesKeptMs)),
+      () => forgetPublishTokens(database, clock()),
       () => forgetDeliveryKeys(database, new Date(Date.now() - keysKeptMs)),
     ],
     maxTurns: config.maxTurns,

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { ne } from 'drizzle-orm';
 import type { Config } from './config.ts';
-import { createPublication } from './gateway/publishing.ts';
+import { createPublication } from './gateway/publish/create.ts';
 import type { Publishing } from './gateway-role.ts';
 import type { Database } from './store/connection.ts';
 import type { Home } from './store/home.ts';
@@ -22,7 +22,7 @@ const providers = ['slack', 'github', 'linear'] as const satisfies readonly Prov
 const workplaceFolder = (home: Home): string => join(home.private, 'workplace');
 
 const hasNoModel = ({ models }: Config): boolean =>
-  models.anthropic.apiKey === undefined && models.openai.apiKey === undefined;
+  Object.values(models).every(({ apiKey }) => apiKey === undefined);
 
 /** Only a process that is the whole server emulates: between several, each would have a workplace of its own. */
 const isWholeServer = ({ roles }: Config): boolean => roles.includes('gateway') && roles.includes('worker');
@@ -65,11 +65,12 @@ export async function openWorkplace(
   const known = await withOrganization(database, organizationId, (tx) =>
     tx.select().from(publications).where(ne(publications.state, 'unpublished')),
   );
-  const ids = new Map(known.filter((each) => each.emulated).map((each) => [each.provider, each.id]));
+  // The workplace's own agent: what was published into it by the guided flow has an app of its own there.
+  const own = known.filter((each) => each.emulated && each.setup.flow === undefined);
+  const ids = new Map(own.map((each) => [each.provider, each.id]));
   const isFirst = isWholeServer(config) && known.length === 0;
   if (isFirst || ids.size > 0) {
-    const agentId =
-      known.find((each) => each.emulated)?.agentId ?? (await createAgent(database, organizationId, config));
+    const agentId = own[0]?.agentId ?? (await createAgent(database, organizationId, config));
     for (const provider of providers) {
       if (ids.has(provider)) continue;
       const credentials = workplace.credentials[provider];

@@ -28,6 +28,7 @@ describe('readConfig', () => {
   });
 
   it.each([
+    ['TAGALONG_PROGRAMS', '/no/such/folder'],
     ['PORT', 'eighty'],
     ['PORT', '65536'],
     ['PORT', '-1'],

@@ -29,6 +29,16 @@ export function postSlackMessage(message: {
   return request('POST', '/slack/messages', message);
 }
 
+/** Presses a button under a message as a person. */
+export function pressSlackButton(button: {
+  personId: string;
+  channel: string;
+  ts: string;
+  value: string;
+}): Promise<unknown> {
+  return request('POST', '/slack/buttons', button);
+}
+
 /** Opens an issue as a person. */
 export function openGithubIssue(issue: {
   personId: string;
@@ -92,11 +102,16 @@ export function openEvents(): EventSource {
   return new EventSource(`${base}/events`);
 }
 
-async function request<T>(method: 'GET' | 'POST', path: string, body?: unknown): Promise<T> {
+function request<T>(method: 'GET' | 'POST', path: string, body?: unknown): Promise<T> {
+  return callServer<T>(method, base + path, body);
+}
+
+/** One request to the server. Throws `ApiError`. */
+export async function callServer<T>(method: 'GET' | 'POST', url: string, body?: unknown): Promise<T> {
   let response: Response;
   let text: string;
   try {
-    response = await fetch(base + path, {
+    response = await fetch(url, {
       method,
       headers: body === undefined ? {} : { 'content-type': 'application/json' },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),

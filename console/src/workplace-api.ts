@@ -31,6 +31,14 @@ export interface SlackMessage {
   /** As a reader sees it: mentions by handle, links as text, Slack's escapes undone. */
   text: string;
   reactions: Reaction[];
+  /** What can be pressed under it; left out where there is nothing. */
+  buttons?: SlackButton[];
+}
+
+export interface SlackButton {
+  label: string;
+  /** What pressing it sends. */
+  value: string;
 }
 
 export interface SlackThread {

@@ -78,7 +78,8 @@ export async function connectAgent(input: ConnectInput): Promise<AgentConnection
     const hello = await ask(
       agent.request('initialize', {
         protocolVersion: PROTOCOL_VERSION,
-        clientCapabilities: {},
+        // What it would only say in passing comes as notices then, and not as its answer.
+        clientCapabilities: { session: { notices: {} } },
         clientInfo: { name: 'tagalong', version: '1' },
       }),
     ).catch((error): never => {
@@ -104,13 +105,18 @@ export async function connectAgent(input: ConnectInput): Promise<AgentConnection
         url,
         headers: [],
       })),
+      ...systemPrompt(hello.agentCapabilities, input.instructions.system),
       _meta: { tagalong: { ...input.instructions } },
     };
+    let modes: unknown;
     if (input.programSessionId !== undefined && hello.agentCapabilities?.loadSession) {
       resumed = await ask(
         agent.request('session/load', { ...setting, sessionId: input.programSessionId }),
       ).then(
-        () => true,
+        (answer) => {
+          modes = answer?.modes;
+          return true;
+        },
         (error) => {
           // It may have lost it; then it starts anew.
           if (error instanceof RequestError) return false;
@@ -118,10 +124,19 @@ export async function connectAgent(input: ConnectInput): Promise<AgentConnection
         },
       );
     }
-    programSessionId =
-      resumed && input.programSessionId !== undefined
-        ? input.programSessionId
-        : sessionIdOf(await ask(agent.request('session/new', setting)));
+    if (resumed && input.programSessionId !== undefined) programSessionId = input.programSessionId;
+    else {
+      const opened = await ask(agent.request('session/new', setting));
+      programSessionId = sessionIdOf(opened);
+      modes = opened.modes;
+    }
+    if (input.modeId !== undefined && hasOtherMode(modes, input.modeId)) {
+      const mode = { sessionId: programSessionId, modeId: input.modeId };
+      await ask(agent.request('session/set_mode', mode)).catch((error: unknown) => {
+        // It stays in its own mode, and what it asks is allowed once each time.
+        if (!(error instanceof RequestError)) throw error;
+      });
+    }
     conversation = programSessionId;
   } catch (error) {
     const failure = startFailure(error, 'the conversation');
@@ -136,7 +151,10 @@ export async function connectAgent(input: ConnectInput): Promise<AgentConnection
     resumed,
     async prompt(text: string, onUpdate: (update: AgentUpdate) => void) {
       if (turn) throw new Error('This conversation has a running turn already.');
-      turn = createTurnUpdates(onUpdate);
+      turn = createTurnUpdates(
+        onUpdate,
+        input.mcpServers.map((server) => server.name),
+      );
       try {
         const answer = await ask(
           agent.request('session/prompt', {
@@ -145,7 +163,7 @@ export async function connectAgent(input: ConnectInput): Promise<AgentConnection
           }),
         );
         const stopReason = stopReasons.find((known) => known === answer.stopReason) ?? 'end_turn';
-        return { stopReason, finalMessage: turn.end() };
+        return { stopReason, finalMessage: turn.end((answer as { usage?: unknown }).usage) };
       } catch (error) {
         turn.end();
         throw promptFailure(error);
@@ -158,6 +176,25 @@ export async function connectAgent(input: ConnectInput): Promise<AgentConnection
     },
     dispose: () => breakOff(new AgentError('died', 'The connection to the agent program was given up.')),
   };
+}
+
+/**
+ * Instructions by the protocol's own field, where the program says that it takes them so. Not in v1 as it is published
+ * yet; Claude Code's and Codex' adapters have it.
+ */
+function systemPrompt(capabilities: unknown, text: string): object {
+  const { sessionCapabilities } = (capabilities ?? {}) as { sessionCapabilities?: Record<string, unknown> };
+  if (text === '' || !sessionCapabilities?.systemPrompt) return {};
+  return { systemPrompt: { mode: 'append', content: [{ type: 'text', text }] } };
+}
+
+function hasOtherMode(modes: unknown, wanted: string): boolean {
+  const { currentModeId, availableModes } = (modes ?? {}) as {
+    currentModeId?: unknown;
+    availableModes?: unknown;
+  };
+  const known = Array.isArray(availableModes) && availableModes.some((mode) => mode?.id === wanted);
+  return known && currentModeId !== wanted;
 }
 
 /** The library does not check answers; this one is stored. */

@@ -6,6 +6,11 @@ export interface AgentProgram {
   command: readonly string[];
   mounts: readonly { from: string; to: string }[];
   env: Readonly<Record<string, string>>;
+  /** Its settings, by file name; it finds them read-only in `inside.settings`. */
+  files: Readonly<Record<string, string>>;
+  /** The mode to put each conversation into, when the program has it. */
+  modeId?: string;
+  startTimeoutMs?: number;
 }
 
 export interface AgentInstructions {
@@ -27,7 +32,19 @@ export type AgentUpdate =
   | { kind: 'tool_use'; toolUseId: string; name: string; input: Record<string, unknown>; mcpServer?: string }
   | { kind: 'tool_result'; toolUseId: string; text: string; isError: boolean; mcpServer?: string }
   | { kind: 'plan'; entries: { content: string; status: string }[] }
-  | { kind: 'usage'; inputTokens: number; outputTokens: number }
+  /** What a tool call has changed in a file; `oldText` is null for a new one. Comes before its result. */
+  | { kind: 'diff'; toolUseId: string; path: string; oldText: string | null; newText: string }
+  | {
+      kind: 'usage';
+      inputTokens: number;
+      outputTokens: number;
+      cacheReadTokens?: number;
+      cacheWriteTokens?: number;
+    }
+  /** How full the model's context is at the end of the turn, and what the conversation has cost so far. */
+  | { kind: 'context'; usedTokens: number; sizeTokens: number; costUsd?: number }
+  /** Something that the program wants known beside its answer. */
+  | { kind: 'notice'; severity: string; text: string }
   | { kind: 'unknown'; name: string; detail: Record<string, unknown> };
 
 export interface PromptResult {
@@ -68,5 +85,7 @@ export interface ConnectInput {
   cwd: string;
   /** Load this conversation when the program still has it; else start a new one. */
   programSessionId: string | undefined;
-  startTimeoutMs?: number;
+  /** The mode to put the conversation into, where the program has it. */
+  modeId?: string | undefined;
+  startTimeoutMs?: number | undefined;
 }

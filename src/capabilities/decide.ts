@@ -41,6 +41,43 @@ export function decide(capability: Capability, grants: Grants): Decision {
   }
 }
 
+/** What may be done freely where people without authority have been read: reading the anchor and replying in it. */
+const anchorCapabilities: ReadonlySet<Capability> = new Set<Capability>([
+  'slack:message.read',
+  'slack:thread.reply',
+  'github:issue.read',
+  'github:pr.read',
+  'github:comment.write',
+  'linear:issue.read',
+  'linear:comment.write',
+]);
+
+/** What a session has read, and how far the act in question reaches. */
+export interface Circumstances {
+  /** Text by people without authority is in the session's context. */
+  readOutsiders: boolean;
+  /** Whether it stays within the session's own anchor. */
+  inAnchor: boolean;
+}
+
+/**
+ * The gate for one act of one session. Once it has read text by people without authority, everything but reading its
+ * anchor and replying in it that would be allowed needs a person's approval: a label is only a hint to a model.
+ */
+export function decideFor(
+  capability: Capability,
+  grants: Grants,
+  { readOutsiders, inAnchor }: Circumstances,
+): Decision {
+  const decision = decide(capability, grants);
+  if (decision.decision !== 'allowed' || !readOutsiders) return decision;
+  if (inAnchor && anchorCapabilities.has(capability)) return decision;
+  return {
+    decision: 'waiting_for_approval',
+    reason: `${capability} needs a person's approval in this session, because it has read text by people without authority.`,
+  };
+}
+
 /** Checks grants as an admin sets them; answers the names that the provider's table does not have. */
 export function unknownCapabilities(provider: ProviderName, grants: Grants): string[] {
   return Object.keys(grants).filter((name) => !Object.hasOwn(capabilityTables[provider], name));

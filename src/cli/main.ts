@@ -2,6 +2,7 @@
 import '../store/compile-cache.ts';
 import { Command } from 'commander';
 import { ConfigError, configExitCode, readConfig } from '../config.ts';
+import type { Provider, PublishOptions } from './publish.ts';
 
 /** Secrets are read once and then not left where a child, a crash report or `/proc` shows them. */
 const secretVariables = [
@@ -45,6 +46,49 @@ program
     const { link } = await import('./link.ts');
     process.exitCode = await link(configuration());
   });
+
+program
+  .command('why <subject>')
+  .description(
+    'say why a delivery (by its id), or the message that a link shows, did or did not reach the agent',
+  )
+  .action(async (subject: string) => {
+    const { why } = await import('./why.ts');
+    process.exitCode = await why(configuration(), subject);
+  });
+
+program
+  .command('publish')
+  .argument('[provider]', 'slack, github or linear; not needed with --publication')
+  .description('publish an agent step by step: prints the links, asks for what must be typed')
+  .option('--publication <id>', 'go on with this one')
+  .option('--agent <name or id>', 'which agent; the newest by default')
+  .option('--name <name>', 'its name there')
+  .option('--owner <login>', 'GitHub: the organization that shall own the app')
+  .option('--workplace', 'into the emulated workplace of this machine')
+  .option('--client-id <value>', 'what the app page shows, or TAGALONG_CLIENT_ID')
+  .option('--client-secret <value>', 'the same, or TAGALONG_CLIENT_SECRET')
+  .option('--signing-secret <value>', 'the same, or TAGALONG_SIGNING_SECRET')
+  .option('--no-wait', 'print what comes next and end (exit code 2) instead of waiting')
+  .action(async (provider: string | undefined, options: PublishOptions) => {
+    if (provider === undefined ? !options.publication : !isProvider(provider)) {
+      process.stderr.write('Say where: tagalong publish slack, github or linear.\n');
+      process.exitCode = 1;
+      return;
+    }
+    const { publish } = await import('./publish.ts');
+    const terminal = { input: process.stdin, output: process.stdout, environment: { ...process.env } };
+    process.exitCode = await publish(
+      configuration(),
+      provider && isProvider(provider) ? provider : 'slack',
+      options,
+      terminal,
+    );
+  });
+
+function isProvider(value: string): value is Provider {
+  return value === 'slack' || value === 'github' || value === 'linear';
+}
 
 try {
   await program.parseAsync();

@@ -1,6 +1,8 @@
 import type { Pool } from 'pg';
 import type { Logger } from 'pino';
+import type { ApprovalDependencies } from '../outbound/approvals/session-port.ts';
 import type { ProviderAdapter } from '../providers/provider.ts';
+import type { ProviderPages } from '../providers/publish-flow.ts';
 import type { Database } from '../store/connection.ts';
 import type { ProviderName } from '../store/schema.ts';
 import type { PlatformPrincipal } from '../vault/egress/protocol.ts';
@@ -8,7 +10,7 @@ import type { GatewaySecrets } from './secrets.ts';
 import type { WebhookLimits } from './webhooks.ts';
 
 /** What the gateway needs of a provider. */
-export type GatewayAdapter = Pick<ProviderAdapter, 'webhook' | 'splitCredentials' | 'whoAmI'>;
+export type GatewayAdapter = Pick<ProviderAdapter, 'webhook' | 'splitCredentials' | 'whoAmI' | 'publishFlow'>;
 
 /** What callers of the REST API can tell a session; the sessions room does it. */
 export interface SessionsPort {
@@ -29,6 +31,8 @@ export interface SessionsPort {
 export interface GatewayConfig {
   /** As others reach us: `https://tagalong.example.com`, without a path. */
   baseUrl: string;
+  /** Where people make and install apps: at the providers, and in the emulated workplace where one runs. */
+  pages?: Partial<Record<'real' | 'emulated', Readonly<Record<ProviderName, ProviderPages>>>>;
 }
 
 export interface GatewayDeps {
@@ -42,6 +46,8 @@ export interface GatewayDeps {
   platformFetch(principal: PlatformPrincipal): typeof fetch;
   /** Without it sessions can be read but neither made nor spoken to by API. */
   sessions?: SessionsPort;
+  /** Without it requests for approval can be read but not decided over by API. */
+  approvals?: ApprovalDependencies;
   /** The emulated workplace, where one runs. */
   workplace?: { apiUrl: string; apiSecret: string };
   config: GatewayConfig;

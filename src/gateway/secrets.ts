@@ -1,4 +1,5 @@
-import type { WebhookKey } from '../vault/keys.ts';
+import { createHmac } from 'node:crypto';
+import type { SymmetricKey, WebhookKey } from '../vault/keys.ts';
 import { openWebhookSecret, type SealBinding, sealCredential, sealWebhookSecret } from '../vault/seal.ts';
 
 /**
@@ -14,14 +15,18 @@ export interface GatewaySecrets {
     binding: SealBinding,
     payload: Record<string, string>,
   ): Promise<string>;
+  /** A keyed digest (base64url) of a text that leaves by way of a browser; `purpose` keeps its uses apart. */
+  sign(purpose: 'state' | 'pkce', text: string): string;
 }
 
-/** The gateway's secrets with the one key that it is given, which `deriveWebhookKey` makes of the root key. */
-export function createGatewaySecrets(key: WebhookKey): GatewaySecrets {
+/** The gateway's secrets with the two keys that it is given: `deriveWebhookKey` and `deriveStateKey` of the root key. */
+export function createGatewaySecrets(key: WebhookKey, stateKey: SymmetricKey): GatewaySecrets {
   return {
     openWebhookSecret: (binding, sealed) => openWebhookSecret(key, binding, sealed),
     sealWebhookSecret: (binding, secret) => sealWebhookSecret(key, binding, secret),
     sealCredential,
+    sign: (purpose, text) =>
+      createHmac('sha256', stateKey.bytes).update(`${purpose}\0${text}`).digest('base64url'),
   };
 }
 

@@ -31,7 +31,12 @@ export function createGateway(deps: GatewayDeps): Gateway {
   });
   const feed = new EventFeed(deps.database.$client, deps.logger);
   const closing = new AbortController();
-  const rest = createRestApp(deps, { feed, closing: closing.signal, onPublicationChanged: doorway.forget });
+  const rest = createRestApp(deps, {
+    feed,
+    closing: closing.signal,
+    onPublicationChanged: doorway.forget,
+    wasChallenged: doorway.wasChallenged,
+  });
   const restListener = getRequestListener(rest.app.fetch, { overrideGlobalObjects: false });
   const baseUrl = new URL(deps.config.baseUrl);
 

@@ -8,6 +8,7 @@ import { webhookSecretBinding } from './secrets.ts';
 export interface OpenDoor {
   organizationId: string;
   provider: ProviderName;
+  /** Empty while the app is still being made. */
   secrets: readonly string[];
 }
 
@@ -27,8 +28,8 @@ interface Entry {
 }
 
 /**
- * Publication id → its opened signing secrets, remembered for a moment. What does not exist, has no secret yet or is
- * unpublished answers undefined, and is remembered alike. Concurrent askers share one query; an error is not kept.
+ * Publication id → its opened signing secrets, remembered for a moment. What does not exist or is unpublished answers
+ * undefined, and is remembered alike. Concurrent askers share one query; an error is not kept.
  */
 export class WebhookSecrets {
   readonly #entries = new Map<string, Entry>();
@@ -73,7 +74,10 @@ export class WebhookSecrets {
 
   async #read(publicationId: string, now: Date): Promise<OpenDoor | undefined> {
     const door = await within(this.#options.timeoutMs, readWebhookDoor(this.#pool, publicationId, now));
-    if (!door || door.state === 'unpublished' || door.secrets.length === 0) return undefined;
+    if (!door || door.state === 'unpublished') return undefined;
+    const { organizationId, provider } = door;
+    // Its address exists before its secret: Slack asks it to prove itself while the app is being made.
+    if (door.secrets.length === 0) return { organizationId, provider, secrets: [] };
     const opened = await Promise.allSettled(
       door.secrets.map(({ id, sealed }) =>
         this.#secrets.openWebhookSecret(webhookSecretBinding(door.organizationId, id), sealed),
@@ -85,7 +89,7 @@ export class WebhookSecrets {
         `No webhook secret of publication ${publicationId} opens: TAGALONG_ROOT_KEY is not the one that they were sealed with, or the rows were changed.`,
       );
     }
-    return { organizationId: door.organizationId, provider: door.provider, secrets };
+    return { organizationId, provider, secrets };
   }
 }
 

@@ -37,8 +37,13 @@ export interface WebhookDoorway {
   handle(request: IncomingMessage, response: ServerResponse): boolean;
   /** Lets a changed publication be seen at once by this process, instead of within two seconds. */
   forget(publicationId: string): void;
+  /** Whether this process answered the provider's question for who it is, for a publication that exists. */
+  wasChallenged(publicationId: string): boolean;
   readonly bytesInFlight: number;
 }
+
+/** Of how many publications it is remembered that they were asked who they are. */
+const maxChallenged = 1_000;
 
 const route = /^\/webhooks\/(slack|github|linear)\/([^/?]{1,200})(?:\?|$)/;
 
@@ -65,6 +70,20 @@ export function createWebhookDoorway(deps: WebhookDeps): WebhookDoorway {
   /** What an unknown publication's request is verified with, so that it costs what a known one costs. */
   const nobodysSecret = [randomBytes(32).toString('hex')];
 
+  const challenged = new Set<string>();
+  const challengeAnswer = (
+    rules: WebhookRules,
+    request: WebhookRequest,
+    publicationId: string,
+  ): PlainAnswer | undefined => {
+    const answer = rules.immediateAnswer?.(request);
+    if (!answer) return undefined;
+    challenged.add(publicationId);
+    const [oldest] = challenged;
+    if (challenged.size > maxChallenged && oldest !== undefined) challenged.delete(oldest);
+    return { status: 200, contentType: answer.contentType, body: answer.body };
+  };
+
   const settle = async (
     provider: ProviderName,
     request: WebhookRequest,
@@ -74,14 +93,16 @@ export function createWebhookDoorway(deps: WebhookDeps): WebhookDoorway {
     const rules = deps.rules[provider];
     const found = await finding;
     const door = found?.provider === provider ? found : undefined;
-    const verdict = rules.verify(request, door?.secrets ?? nobodysSecret, deps.clock());
+    const pending = door?.secrets.length === 0;
+    const verdict = rules.verify(request, door && !pending ? door.secrets : nobodysSecret, deps.clock());
     if (!door) return plainAnswers.unverified;
+    if (pending) return challengeAnswer(rules, request, publicationId) ?? plainAnswers.unverified;
     if (!verdict.ok) {
       deps.logger.info({ publicationId, reason: verdict.reason }, 'webhook request refused');
       return verdict.reason === 'malformed' ? plainAnswers.malformed : plainAnswers.unverified;
     }
-    const immediate = rules.immediateAnswer?.(request);
-    if (immediate) return { status: 200, contentType: immediate.contentType, body: immediate.body };
+    const immediate = challengeAnswer(rules, request, publicationId);
+    if (immediate) return immediate;
     const result = await stores[provider].add({
       organizationId: door.organizationId,
       publicationId,
@@ -139,6 +160,7 @@ export function createWebhookDoorway(deps: WebhookDeps): WebhookDoorway {
       return true;
     },
     forget: (publicationId) => doors.forget(publicationId),
+    wasChallenged: (publicationId) => challenged.has(publicationId),
     get bytesInFlight() {
       return budget.heldBytes;
     },

@@ -1,14 +1,15 @@
-import { randomUUID } from 'node:crypto';
-import { and, eq, isNotNull, lt, sql } from 'drizzle-orm';
+import { and, eq, lt, sql } from 'drizzle-orm';
 import type { Grants } from '../capabilities/capability.ts';
 import type { ProviderTool } from '../providers/provider.ts';
 import type { Transaction } from '../store/connection.ts';
 import { newId } from '../store/ids.ts';
-import { enqueue } from '../store/jobs.ts';
-import { type ActionState, actions, messages, outbox, type ProviderName } from '../store/schema.ts';
+import { hasReadOutsiders } from '../store/outsiders.ts';
+import { type ActionState, actions, anchors, outbox, type ProviderName } from '../store/schema.ts';
+import { type ApprovalSetting, requestApproval } from './approvals/request.ts';
 import { hashCall } from './canonical-json.ts';
 import { cleanRecord } from './clean-text.ts';
 import { passGate } from './gate.ts';
+import { enqueueAction } from './platform-action.ts';
 
 export interface ActionInput {
   organizationId: string;
@@ -16,17 +17,21 @@ export interface ActionInput {
   provider: ProviderName;
   /** Of the publication, as they are now. */
   grants: Grants;
-  tool: Pick<ProviderTool, 'name' | 'capability' | 'effect'>;
+  tool: Pick<ProviderTool, 'name' | 'title' | 'capability' | 'effect' | 'isInAnchor'>;
   /** Checked against the tool's schema already. */
   arguments: Readonly<Record<string, unknown>>;
   turn: { id: string; attempt: number } | undefined;
   /** Where it acts. */
   anchor: { id: string; installationId: string } | undefined;
+  /** How the publication asks people. */
+  approval: ApprovalSetting;
 }
 
 /** What became of a call at the gate. */
 export type Submission =
   | { kind: 'refused'; actionId: string; reason: string }
+  /** People are asked; nothing is done meanwhile. */
+  | { kind: 'waiting'; actionId: string; approvalId: string }
   /** A write is on its way through the outbox. */
   | { kind: 'queued'; actionId: string }
   /** A read: the caller performs it now and records the result with `settleRead`. */
@@ -43,10 +48,17 @@ export async function submitAction(tx: Transaction, input: ActionInput): Promise
   const { organizationId, sessionId, provider, tool, turn, anchor } = input;
   const argumentsNow = cleanRecord(input.arguments);
   const argumentsHash = hashCall(tool.name, argumentsNow);
-  const refusal = await refusalOf(tx, input);
-  if (refusal === undefined && turn && tool.effect === 'write') {
+  const standing = await stand(tx, { ...input, arguments: argumentsNow });
+  if (standing.kind !== 'refused' && turn && tool.effect === 'write') {
     const earlier = await claimEarlier(tx, turn, argumentsHash);
     if (earlier) return earlier;
+  }
+  let refusal = standing.kind === 'refused' ? standing.reason : undefined;
+  if (standing.kind === 'ask') {
+    const { kind: _, ...asked } = standing;
+    const requested = await requestApproval(tx, { ...asked, arguments: argumentsNow });
+    if (requested.kind === 'waiting') return requested;
+    refusal = requested.reason;
   }
   const actionId = newId('action');
   await tx.insert(actions).values({
@@ -69,27 +81,8 @@ export async function submitAction(tx: Transaction, input: ActionInput): Promise
   });
   if (refusal !== undefined || !anchor) return { kind: 'refused', actionId, reason: refusal ?? '' };
   if (tool.effect === 'read') return { kind: 'perform', actionId };
-  await tx.insert(outbox).values({
-    id: newId('out'),
-    organizationId,
-    actionId,
-    anchorId: anchor.id,
-    installationId: anchor.installationId,
-    mark: randomUUID(),
-  });
-  await enqueueSend(tx, organizationId, anchor.id);
+  await enqueueAction(tx, { organizationId, actionId, anchor });
   return { kind: 'queued', actionId };
-}
-
-/** Makes sure that a `send` job comes for this anchor; one that waits already is moved to this time. */
-export function enqueueSend(
-  tx: Transaction,
-  organizationId: string,
-  anchorId: string,
-  runAt?: Date,
-): Promise<void> {
-  const options = { key: `send:${anchorId}`, ...(runAt && { runAt }) };
-  return enqueue(tx, 'send', { organizationId, anchorId }, options);
 }
 
 /** Records what a read came to. */
@@ -110,26 +103,41 @@ export async function settleRead(
     .where(eq(actions.id, actionId));
 }
 
-async function refusalOf(tx: Transaction, input: ActionInput): Promise<string | undefined> {
-  if (!input.turn) return 'No turn is running in this session, so nothing can be done outside now.';
-  if (!input.anchor) return `This session has no place in ${input.provider} to act in.`;
-  const passage = passGate({
-    provider: input.provider,
-    capability: input.tool.capability,
-    grants: input.grants,
-    readOutsiders: await hasReadOutsiders(tx, input.sessionId),
-  });
-  return passage.allowed ? undefined : passage.reason;
-}
+type Standing =
+  | { kind: 'allowed' }
+  | { kind: 'refused'; reason: string }
+  | ({ kind: 'ask' } & Omit<Parameters<typeof requestApproval>[1], 'arguments'>);
 
-/** Whether a turn of this session was given text by people without authority: the agent remembers it. */
-async function hasReadOutsiders(tx: Transaction, sessionId: string): Promise<boolean> {
-  const found = await tx
-    .select({ id: messages.id })
-    .from(messages)
-    .where(and(eq(messages.sessionId, sessionId), eq(messages.authority, false), isNotNull(messages.turnId)))
-    .limit(1);
-  return found.length > 0;
+/** What the gate says of it now. */
+async function stand(tx: Transaction, input: ActionInput): Promise<Standing> {
+  const { organizationId, sessionId, provider, tool, turn, anchor } = input;
+  const no = (reason: string): Standing => ({ kind: 'refused', reason });
+  if (!turn) return no('No turn is running in this session, so nothing can be done outside now.');
+  if (!anchor) return no(`This session has no place in ${provider} to act in.`);
+  const places = await tx.select({ place: anchors.place }).from(anchors).where(eq(anchors.id, anchor.id));
+  const place = places[0]?.place ?? {};
+  const passage = passGate({
+    capability: tool.capability,
+    grants: input.grants,
+    readOutsiders: await hasReadOutsiders(tx, sessionId),
+    inAnchor: tool.isInAnchor?.(input.arguments, place) ?? true,
+  });
+  if (passage.kind !== 'ask') return passage.kind === 'allowed' ? passage : no(passage.reason);
+  return {
+    kind: 'ask',
+    organizationId,
+    sessionId,
+    provider,
+    capability: tool.capability,
+    tool: tool.name,
+    title: tool.title,
+    anchorId: anchor.id,
+    installationId: anchor.installationId,
+    place,
+    turn,
+    reason: passage.reason,
+    setting: input.approval,
+  };
 }
 
 /** Takes the oldest identical write of an earlier attempt that this attempt has not asked for yet. */

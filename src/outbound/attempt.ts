@@ -1,10 +1,13 @@
 import {
+  type Asked,
   type ProviderContext,
   ProviderError,
   type ProviderTool,
   type ToolResult,
 } from '../providers/provider.ts';
 import { withOrganization } from '../store/organization.ts';
+import { isAsApproved } from './approvals/binding.ts';
+import { loadAsker, objectionToAsker, reachesOut } from './asker-check.ts';
 import { boundedFetch, untilAborted } from './bounded-fetch.ts';
 import { boundText, cleanText, textOf } from './clean-text.ts';
 import type { SendDependencies, SendLimits } from './dependencies.ts';
@@ -33,12 +36,30 @@ export async function attemptRow(
 ): Promise<Outcome> {
   const tool = dependencies.adapters[row.provider].tools.find((each) => each.name === row.tool);
   if (!tool) return { kind: 'failed', reason: `The tool ${row.tool} does not exist in this version.` };
-  const found = await withOrganization(dependencies.database, organizationId, (tx) => loadTarget(tx, row));
+  const { found, approved, asker } = await withOrganization(
+    dependencies.database,
+    organizationId,
+    async (tx) => ({
+      found: await loadTarget(tx, row),
+      approved: await isAsApproved(tx, row.actionId),
+      asker: tool.isInAnchor ? await loadAsker(tx, row) : undefined,
+    }),
+  );
   if (!found) return { kind: 'failed', reason: 'The place where it belongs is gone.' };
+  if (!approved)
+    return { kind: 'failed', reason: 'It is not what people approved any more, so it was not sent.' };
   const deadline = AbortSignal.any([lost, AbortSignal.timeout(limits.callMs)]);
   const progress: Progress = { unknown: row.state === 'sending', performing: false };
   try {
-    const result = await call(dependencies, organizationId, row, tool, found, deadline, progress);
+    const result = await call(
+      dependencies,
+      organizationId,
+      row,
+      tool,
+      { ...found, asker },
+      deadline,
+      progress,
+    );
     return 'reason' in result
       ? { kind: 'failed', reason: result.reason }
       : { kind: 'sent', result: bounded(result) };
@@ -61,7 +82,7 @@ async function call(
   organizationId: string,
   row: OutboxRow,
   tool: ProviderTool,
-  { identity, target }: ActionTarget,
+  { identity, target, asker }: ActionTarget & { asker: Asked | undefined },
   deadline: AbortSignal,
   progress: Progress,
 ): Promise<ToolResult | { reason: string }> {
@@ -75,6 +96,11 @@ async function call(
   }
   const checked = await dependencies.checkOutbound?.(organizationId, textOf(row.arguments));
   if (checked && !checked.ok) return { reason: checked.reason };
+  if (asker && reachesOut(tool, row.arguments, target.place)) {
+    const adapter = dependencies.adapters[row.provider];
+    const reason = await untilAborted(objectionToAsker(adapter, context, asker), deadline);
+    if (reason !== undefined) return { reason };
+  }
   deadline.throwIfAborted();
   progress.performing = true;
   return untilAborted(tool.perform(context, row.arguments, target, mark), deadline);

@@ -41,6 +41,8 @@ export interface Standing {
   grants: Grants;
   turn: { id: string; attempt: number } | undefined;
   anchor: { id: string; installationId: string } | undefined;
+  publicationId: string;
+  policy: Readonly<Record<string, unknown>>;
 }
 
 /**
@@ -56,7 +58,7 @@ export async function loadStanding(tx: Transaction, caller: Caller, workerId: st
     .for('share');
   const session = locked[0];
   const settings = await tx
-    .select({ grants: publications.capabilities })
+    .select({ grants: publications.capabilities, policy: publications.policy })
     .from(publications)
     .where(eq(publications.id, session?.publicationId ?? ''));
   const running = await tx
@@ -66,6 +68,8 @@ export async function loadStanding(tx: Transaction, caller: Caller, workerId: st
   const turn = session?.holder === workerId ? running[0] : undefined;
   return {
     grants: settings[0]?.grants ?? {},
+    publicationId: session?.publicationId ?? '',
+    policy: settings[0]?.policy ?? {},
     turn: turn && { id: turn.id, attempt: turn.attempt },
     anchor: await findAnchor(tx, caller, turn?.anchorId ?? undefined),
   };

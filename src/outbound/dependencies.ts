@@ -2,6 +2,7 @@ import type { Logger } from 'pino';
 import type { ProviderAdapter } from '../providers/provider.ts';
 import type { Database } from '../store/connection.ts';
 import type { ProviderName } from '../store/schema.ts';
+import type { SessionPort } from './approvals/session-port.ts';
 import type { CheckOutbound } from './leak-check.ts';
 
 /** What everything outbound needs to reach the providers. */
@@ -40,6 +41,7 @@ export interface SendDependencies extends OutboundDependencies {
   /** Of this run of the process: a later run is another worker. */
   workerId: string;
   clock: () => Date;
+  sessions: SessionPort;
   checkOutbound?: CheckOutbound;
   limits?: Partial<SendLimits>;
   /** From 0 to 1. */

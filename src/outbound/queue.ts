@@ -9,9 +9,9 @@ import {
   type PublicationState,
   publications,
 } from '../store/schema.ts';
-import { enqueueSend } from './actions.ts';
 import { unauthorizedWaitMs } from './backoff.ts';
 import { boundText, cleanRecord, cleanText } from './clean-text.ts';
+import { enqueueSend } from './enqueue-send.ts';
 import { type AnchorLease, releaseLease } from './lease.ts';
 
 /** Telling waiters that an action is settled: the channel of Postgres' NOTIFY; the payload is the action's id. */
@@ -36,6 +36,13 @@ export interface OutboxRow {
   notBefore: Date;
   createdAt: Date;
 }
+
+/** Told in the same transaction what came of an action. */
+export type OnSettled = (
+  tx: Transaction,
+  actionId: string,
+  result: { state: 'sent' | 'failed'; text: string },
+) => Promise<void>;
 
 export type Plan = { kind: 'send' } | { kind: 'wait'; until: Date } | { kind: 'fail'; reason: string };
 
@@ -76,7 +83,7 @@ export async function takeNext(
   tx: Transaction,
   lease: AnchorLease,
   now: Date,
-  limits: { maxAgeMs: number },
+  limits: { maxAgeMs: number; onSettled?: OnSettled },
 ): Promise<OutboxRow | undefined> {
   for (;;) {
     const row = await oldestOpen(tx, lease.anchorId);
@@ -87,6 +94,7 @@ export async function takeNext(
     const plan = planRow(row, now, limits.maxAgeMs);
     if (plan.kind === 'fail') {
       await settleFailed(tx, row, plan.reason);
+      await limits.onSettled?.(tx, row.actionId, { state: 'failed', text: plan.reason });
       continue;
     }
     if (plan.kind === 'wait') {

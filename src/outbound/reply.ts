@@ -3,6 +3,7 @@ import type { ProviderAdapter } from '../providers/provider.ts';
 import type { Transaction } from '../store/connection.ts';
 import { actions, anchors, type ProviderName, publications, turns } from '../store/schema.ts';
 import { type Submission, settledOf, submitAction } from './actions.ts';
+import { approvalSetting } from './approvals/setting.ts';
 import { cleanText } from './clean-text.ts';
 import { anchorPostTools, postedText } from './posted-text.ts';
 
@@ -79,6 +80,8 @@ async function submitClosing(
       place: anchors.place,
       provider: publications.provider,
       grants: publications.capabilities,
+      publicationId: publications.id,
+      policy: publications.policy,
     })
     .from(turns)
     .innerJoin(anchors, eq(anchors.id, turns.anchorId))
@@ -104,6 +107,7 @@ async function submitClosing(
     arguments: { text },
     turn: { id: turnId, attempt },
     anchor: { id: anchorId, installationId },
+    approval: approvalSetting(adapters[provider], turn.publicationId, turn.policy),
   });
 }
 
@@ -119,7 +123,8 @@ async function earlierClosing(
     .limit(1);
   const row = found[0];
   if (!row) return undefined;
-  if (row.state === 'refused') return { kind: 'refused', actionId: row.id, reason: row.reason ?? '' };
+  if (row.state === 'refused' || row.state === 'waiting')
+    return { kind: 'refused', actionId: row.id, reason: row.reason ?? '' };
   return settledOf(row) ?? { kind: 'queued', actionId: row.id };
 }
 

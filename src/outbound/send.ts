@@ -1,9 +1,11 @@
 import type { Jobs } from '../store/jobs.ts';
 import { withOrganization } from '../store/organization.ts';
-import { enqueueSend } from './actions.ts';
+import { tellResult } from './approvals/close.ts';
+import type { SessionPort } from './approvals/session-port.ts';
 import { attemptRow, type Outcome } from './attempt.ts';
 import { waitMs } from './backoff.ts';
 import { type SendDependencies, type SendLimits, sendLimits } from './dependencies.ts';
+import { enqueueSend } from './enqueue-send.ts';
 import {
   type AnchorLease,
   AnchorLeaseLostError,
@@ -12,7 +14,15 @@ import {
   takeLease,
   underLease,
 } from './lease.ts';
-import { type OutboxRow, postpone, reportUnauthorized, settleFailed, settleSent, takeNext } from './queue.ts';
+import {
+  type OnSettled,
+  type OutboxRow,
+  postpone,
+  reportUnauthorized,
+  settleFailed,
+  settleSent,
+  takeNext,
+} from './queue.ts';
 
 /**
  * The `send` job: sends what waits in one anchor's outbox, in order, each row effectively once. Each try is committed
@@ -46,9 +56,14 @@ export function createSendJob(dependencies: SendDependencies): (job: Jobs['send'
   };
 }
 
+/** What was done by people's leave wakes the agent that had asked for it. */
+const told = (sessions: SessionPort): { onSettled: OnSettled } => ({
+  onSettled: (tx, actionId, result) => tellResult(tx, { sessions }, actionId, result),
+});
+
 /** Takes lease and first row in one transaction. Undefined when another sends, or nothing can be sent now. */
 function begin(
-  { database, workerId, clock }: SendDependencies,
+  { database, workerId, clock, sessions }: SendDependencies,
   limits: SendLimits,
   organizationId: string,
   anchorId: string,
@@ -62,14 +77,14 @@ function begin(
       await enqueueSend(tx, organizationId, anchorId, taken.heldUntil);
       return undefined;
     }
-    const row = await takeNext(tx, taken.lease, clock(), limits);
+    const row = await takeNext(tx, taken.lease, clock(), { ...limits, ...told(sessions) });
     return row && { lease: taken.lease, row };
   });
 }
 
 /** Records the outcome and takes the next row, in one transaction. @throws AnchorLeaseLostError */
 async function settle(
-  { database, clock, logger, random = Math.random }: SendDependencies,
+  { database, clock, logger, sessions, random = Math.random }: SendDependencies,
   limits: SendLimits,
   lease: AnchorLease,
   row: OutboxRow,
@@ -77,15 +92,22 @@ async function settle(
   more: boolean,
 ): Promise<OutboxRow | undefined> {
   const next = await underLease(database, lease, async (tx) => {
-    if (outcome.kind === 'sent') await settleSent(tx, row, outcome.result);
-    if (outcome.kind === 'failed') await settleFailed(tx, row, outcome.reason);
+    const { onSettled } = told(sessions);
+    if (outcome.kind === 'sent') {
+      await settleSent(tx, row, outcome.result);
+      await onSettled(tx, row.actionId, { state: 'sent', text: outcome.result.text });
+    }
+    if (outcome.kind === 'failed') {
+      await settleFailed(tx, row, outcome.reason);
+      await onSettled(tx, row.actionId, { state: 'failed', text: outcome.reason });
+    }
     if (outcome.kind === 'later') {
       const { error } = outcome;
       const notBefore = new Date(clock().getTime() + waitMs(error, row.attempts, random()));
       await postpone(tx, row, error, notBefore);
       if (error.code === 'unauthorized') await reportUnauthorized(tx, row, error.message);
     }
-    if (more) return takeNext(tx, lease, clock(), limits);
+    if (more) return takeNext(tx, lease, clock(), { ...limits, onSettled });
     await enqueueSend(tx, lease.organizationId, lease.anchorId);
     await releaseLease(tx, lease);
     return undefined;

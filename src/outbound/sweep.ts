@@ -1,7 +1,7 @@
 import { and, inArray, sql } from 'drizzle-orm';
 import type { Database, Transaction } from '../store/connection.ts';
 import { installations, outbox } from '../store/schema.ts';
-import { enqueueSend } from './actions.ts';
+import { enqueueSend } from './enqueue-send.ts';
 
 interface WaitingRow extends Record<string, unknown> {
   organization_id: string;
@@ -44,13 +44,17 @@ export async function sweepOutbox(database: Database): Promise<number> {
 }
 
 /**
- * Lets everything that waits in a publication's outbox be tried now, in the caller's transaction: for when it was given
- * a new credential.
+ * Lets everything that waits in a publication's outbox be tried at `at`, in the caller's transaction: for when it was
+ * given a new credential, once the old one is no longer remembered.
  */
-export async function resumeSending(tx: Transaction, publicationId: string): Promise<void> {
+export async function resumeSending(
+  tx: Transaction,
+  publicationId: string,
+  at: Date = new Date(0),
+): Promise<void> {
   const waiting = await tx
     .update(outbox)
-    .set({ notBefore: new Date(0) })
+    .set({ notBefore: at })
     .where(
       and(
         inArray(outbox.state, ['queued', 'sending']),
@@ -59,5 +63,5 @@ export async function resumeSending(tx: Transaction, publicationId: string): Pro
     )
     .returning({ organizationId: outbox.organizationId, anchorId: outbox.anchorId });
   const byAnchor = new Map(waiting.map((row) => [row.anchorId, row.organizationId]));
-  for (const [anchorId, organizationId] of byAnchor) await enqueueSend(tx, organizationId, anchorId);
+  for (const [anchorId, organizationId] of byAnchor) await enqueueSend(tx, organizationId, anchorId, at);
 }

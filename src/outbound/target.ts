@@ -33,7 +33,28 @@ export async function loadTarget(
   const message = action.turnId
     ? await lastMessagePlace(tx, { ...action, turnId: action.turnId })
     : undefined;
-  return { installationId, identity, target: { place, ...(message && { message }) } };
+  const said = action.turnId ? await saidIn(tx, action.turnId) : undefined;
+  const hops = (said?.hops ?? 0) + 1;
+  const askerId = said?.askerId;
+  return {
+    installationId,
+    identity,
+    target: { place, hops, ...(message && { message }), ...(askerId !== undefined && { askerId }) },
+  };
+}
+
+/** How far the words of a turn had come, and which person spoke last. */
+async function saidIn(tx: Transaction, turnId: string): Promise<{ hops: number; askerId?: string }> {
+  const said = await tx
+    .select({ hops: messages.hops, author: messages.author, wakes: messages.wakes })
+    .from(messages)
+    .where(eq(messages.turnId, turnId))
+    .orderBy(desc(messages.createdAt), desc(messages.id));
+  const asker = said.find(({ author, wakes }) => wakes && author.kind === 'person')?.author.id;
+  return {
+    hops: Math.max(0, ...said.map(({ hops }) => hops)),
+    ...(asker !== undefined && { askerId: asker }),
+  };
 }
 
 async function lastMessagePlace(

@@ -2,6 +2,7 @@ import type { CallToolResult } from '@modelcontextprotocol/sdk/types.js';
 import { ProviderError, type ProviderTool } from '../providers/provider.ts';
 import { withOrganization } from '../store/organization.ts';
 import { settleRead, submitAction } from './actions.ts';
+import { approvalSetting } from './approvals/setting.ts';
 import { boundedFetch, untilAborted } from './bounded-fetch.ts';
 import { type Caller, loadStanding } from './caller.ts';
 import { boundText, cleanRecord, cleanText } from './clean-text.ts';
@@ -58,13 +59,14 @@ export async function callTool(
   if (!parsed.success) return failure(describeInputError(name, parsed.error));
 
   const { submission, standing, target } = await withOrganization(database, organizationId, async (tx) => {
-    const standing = await loadStanding(tx, caller, workerId);
+    const { policy, publicationId, ...standing } = await loadStanding(tx, caller, workerId);
     const submission = await submitAction(tx, {
       organizationId,
       sessionId,
       provider,
       tool,
       arguments: parsed.data,
+      approval: approvalSetting(dependencies.adapters[provider], publicationId, policy),
       ...standing,
     });
     const reads = submission.kind === 'perform' && standing.anchor;
@@ -77,6 +79,10 @@ export async function callTool(
   switch (submission.kind) {
     case 'refused':
       return failure(`Refused: ${submission.reason}`);
+    case 'waiting':
+      return success(
+        `waiting_for_approval ${submission.approvalId}: a person is asked in the thread. Nothing has been done yet. Do not repeat the call; end your turn when you have nothing else to do. You will be told what became of it.`,
+      );
     case 'settled':
       return answer(submission.state, submission.text, limits);
     case 'queued': {

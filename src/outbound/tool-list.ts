@@ -15,7 +15,7 @@ export function listTools(tools: readonly ProviderTool[], grants: Grants): Tool[
       title: tool.title,
       description:
         grantOf(tool.capability, grants) === 'ask'
-          ? `${tool.description}\n\nA person must approve each call (${tool.capability}); approvals are not available yet, so calls are refused for now.`
+          ? `${tool.description}\n\nA person must approve each call (${tool.capability}): it answers waiting_for_approval at once, and you are told what became of it.`
           : tool.description,
       inputSchema: inputSchema(tool),
       annotations: { readOnlyHint: tool.effect === 'read', openWorldHint: true },

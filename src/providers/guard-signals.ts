@@ -53,3 +53,8 @@ function cleanDeep(value: unknown): unknown {
       .map(([name, field]) => [name, cleanDeep(field)]),
   );
 }
+
+/** A hop count that somebody else wrote: a whole number that nothing overflows from. */
+export function boundedHops(hops: number): number {
+  return Number.isFinite(hops) ? Math.min(Math.max(Math.trunc(hops), 0), 1_000) : 0;
+}

@@ -1,6 +1,13 @@
 import type { z } from 'zod';
 import type { Capability } from '../capabilities/capability.ts';
-import type { CredentialKind, InstallationIdentity, MessageAuthor, ProviderName } from '../store/schema.ts';
+import type {
+  CredentialKind,
+  Decision,
+  InstallationIdentity,
+  MessageAuthor,
+  ProviderName,
+} from '../store/schema.ts';
+import type { PublishFlow } from './publish-flow.ts';
 
 /** A webhook request as it came: header names in lower case, the body's exact bytes. */
 export interface WebhookRequest {
@@ -49,6 +56,11 @@ export type IgnoreReason =
   | 'not_live'
   | 'unknown_installation'
   | 'handled_elsewhere'
+  | 'wrong_place'
+  | 'too_many_hops'
+  | 'limit_reached'
+  | 'unknown_approval'
+  | 'decision_refused'
   | 'malformed';
 
 /** What a delivery means to us. */
@@ -65,10 +77,48 @@ export type Signal =
       place: Record<string, string>;
       /** What the provider's own words in the delivery say of the author; `mayAddress` asks where it must. */
       authorHint?: Record<string, string>;
+      /** How many agents' posts led to this one, where another agent's post says so. */
+      hops?: number;
+      /** By what `ref` of an action of ours this message would be known as ours. */
+      written?: Record<string, string>;
+      /** Text by somebody else in `body`, which the author took up: an issue that they labelled. */
+      takenUp?: Quoted;
+    }
+  | {
+      /** Somebody's word on a request for approval. */
+      kind: 'decision';
+      approvalId: string;
+      decision: Decision;
+      anchor: AnchorAddress;
+      author: MessageAuthor;
+      place: Record<string, string>;
+      authorHint?: Record<string, string>;
     }
   | { kind: 'stop'; anchor: AnchorAddress; author: MessageAuthor }
   | { kind: 'lifecycle'; change: 'uninstalled' | 'suspended' | 'unsuspended' | 'installed' }
   | { kind: 'ignored'; reason: IgnoreReason; detail?: string };
+
+export interface Quoted {
+  author: MessageAuthor;
+  authorHint?: Record<string, string>;
+  /** That text alone. */
+  body: string;
+  externalKey: string;
+  /** What the author of the signal said by taking it up, for where the text must not pass as their words. */
+  instead: string;
+}
+
+/** Whose standing is asked for, and where. */
+export interface Asked {
+  author: MessageAuthor;
+  anchor: AnchorAddress;
+  authorHint?: Record<string, string>;
+}
+
+/** What the provider says of somebody: whether they have authority there, and what they are where they have none. */
+export type Judgement =
+  | { allowed: true }
+  | { allowed: false; kind: 'guest' | 'external' | 'bot' | 'unknown'; detail: string };
 
 export interface Delivery extends WebhookRequest {
   receivedAt: Date;
@@ -84,6 +134,10 @@ export interface ProviderContext {
 export interface ToolTarget {
   place: Readonly<Record<string, string>>;
   message?: Readonly<Record<string, string>>;
+  /** How many agents' posts led to what is written, this one included; carried in it where the provider has room. */
+  hops?: number;
+  /** The provider's id of whose words this acts upon, for what needs that person's own access. */
+  askerId?: string;
 }
 
 /** What a call at the provider came to: `text` is for the agent, `ref` is what the provider named it. */
@@ -103,8 +157,10 @@ export interface ProviderTool {
   description: string;
   input: z.ZodObject;
   effect: 'read' | 'write';
-  /** False for what only the platform uses: `reply`, `failure`. */
+  /** False for what only the platform uses: `reply`, `failure`, `ask_approval`, `close_approval`. */
   listed: boolean;
+  /** Whether a call acts in the session's own anchor. Left out: it always does. */
+  isInAnchor?(input: Readonly<Record<string, unknown>>, place: Readonly<Record<string, string>>): boolean;
   perform(
     context: ProviderContext,
     input: Record<string, unknown>,
@@ -175,11 +231,20 @@ export interface ProviderAdapter {
   webhook: WebhookRules;
   /** Pure. More than one signal only where one delivery tells of several things. Never throws: `malformed` instead. */
   signals(delivery: Delivery, identity: InstallationIdentity): Signal[];
-  /** May this person instruct the agent here? Asks the provider where the delivery's own words do not decide. */
-  mayAddress(
+  /**
+   * Has this person authority here? Asks the provider where the delivery's own words do not decide; the answer is
+   * remembered for minutes, unless it is wanted `fresh`.
+   */
+  mayAddress(context: ProviderContext, who: Asked, options?: { fresh?: boolean }): Promise<Judgement>;
+  /** The names by which a policy can point at a place: a channel, a repository and its owner, a team. Pure. */
+  placeNames(place: Readonly<Record<string, string>>): string[];
+  /** Tells one person something that nobody else sees. Absent where the provider has no such way. */
+  whisper?(
     context: ProviderContext,
-    signal: Extract<Signal, { kind: 'addressed' | 'ambient' }>,
-  ): Promise<{ allowed: true } | { allowed: false; detail: string }>;
+    place: Readonly<Record<string, string>>,
+    personId: string,
+    text: string,
+  ): Promise<void>;
   /** Checks and splits what an admin gave. Throws a ZodError that names the wrong field. */
   splitCredentials(credentials: unknown): SplitCredentials;
   /** Asks the provider who these credentials are. */
@@ -187,9 +252,14 @@ export interface ProviderAdapter {
     context: Omit<ProviderContext, 'identity'>,
     detail: Readonly<Record<string, string>>,
   ): Promise<InstallationIdentity>;
+  /** How its app is made and installed there. */
+  publishFlow: PublishFlow;
   /** Shows that the agent works, is done, or failed; quick, repeatable, and without an entry of its own in the talk. */
   presence(context: ProviderContext, target: ToolTarget, phase: PresencePhase, text?: string): Promise<void>;
-  /** Includes the unlisted `reply` ({ text }) and `failure` ({ text }). */
+  /**
+   * Includes the unlisted `reply` ({ text }), `failure` ({ text }), `ask_approval` and
+   * `close_approval` (their input is in `approval-input.ts`), which puts the outcome in the place of the question.
+   */
   tools: readonly ProviderTool[];
   /** Pure. Undefined where this provider's API is not open to sandboxes. */
   requestNeed?(request: OutboundRequest): RequestNeed;

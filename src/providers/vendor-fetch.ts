@@ -74,6 +74,8 @@ async function egressError(response: Response, verdict: string): Promise<Provide
   const type = typeof error?.type === 'string' ? error.type : 'unknown';
   const message = `The egress process ${verdict} the call: ${typeof error?.message === 'string' ? error.message : type}`;
   if (verdict === 'refused') return new ProviderError('refused', message);
+  // The provider's token endpoint is away: nothing was sent, and nothing is wrong with the authorization.
+  if (type === 'credential_unavailable') return new ProviderError('unavailable', message);
   if (type.startsWith('credential_')) return new ProviderError('unauthorized', message);
   return new ProviderError('unavailable', message, { mayHaveArrived: true });
 }

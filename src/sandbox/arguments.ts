@@ -48,6 +48,7 @@ export function bubblewrapArguments(input: BubblewrapInput): string[] {
     ...['--symlink', 'certs/ca-certificates.crt', '/etc/ssl/cert.pem'],
     ...['--symlink', '/etc/ssl/certs/ca-certificates.crt', '/etc/pki/tls/certs/ca-bundle.crt'],
     ...['--ro-bind', join(input.trust, 'session-ca.pem'), inside.sessionCa],
+    ...['--ro-bind', join(input.trust, 'java-trust.jks'), inside.javaTrust],
     ...['--ro-bind', input.nodeFolder, inside.nodeFolder],
     ...input.mounts.flatMap(({ from, to }) => ['--ro-bind', from, to]),
     ...['--proc', '/proc', '--dev', '/dev'],
@@ -98,10 +99,38 @@ export function chainCommand(input: ChainInput): [string, ...string[]] {
   const chain = [
     ...drop,
     ...[programs.unshare, '--user', '--map-root-user', '--net'],
-    ...[programs.sh, '-c', `${programs.ip} link set lo up && exec "$0" "$@"`],
+    ...[programs.sh, '-c', `${network(programs.ip)} && exec "$0" "$@"`],
     ...[programs.prlimit, ...input.rlimits],
-    ...[input.node, '--disable-warning=ExperimentalWarning', input.bootstrap, String(inside.proxyPort)],
+    ...[
+      input.node,
+      '--disable-warning=ExperimentalWarning',
+      input.bootstrap,
+      String(inside.proxyPort),
+      'transparent',
+    ],
   ];
   const [first = '', ...rest] = chain;
   return [first, ...rest];
+}
+
+/** Loopback only, and every address there is counts as this machine's: what is sent anywhere meets our listeners. */
+const network = (ip: string) => `${ip} link set lo up && ${ip} route add local 0.0.0.0/0 dev lo`;
+
+/** The filter's descriptor; a shell names no higher one than 9. */
+const filterDescriptor = 9;
+
+/**
+ * Bubblewrap under a filter that it reads from a descriptor. Node opens every file close-on-exec, so a shell opens
+ * this one; bubblewrap closes it before the program starts.
+ */
+export function withFilter(
+  host: { bubblewrap: string; programs: Readonly<Record<'sh', string>> },
+  filter: string,
+  args: readonly string[],
+): { file: string; args: string[] } {
+  const open = `f=$1; shift; unset PWD; exec "$0" "$@" ${filterDescriptor}<"$f"`;
+  return {
+    file: host.programs.sh,
+    args: ['-c', open, host.bubblewrap, filter, '--seccomp', String(filterDescriptor), ...args],
+  };
 }

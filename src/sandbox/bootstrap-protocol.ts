@@ -1,7 +1,12 @@
-/** Bootstrap → worker, with the raw handle of the listener. */
+import type { ListenerRole } from '../vault/egress/protocol.ts';
+
+/** Bootstrap → worker, with the raw handle of each listener. */
 export interface BootstrapListening {
   type: 'listening';
+  role: ListenerRole;
   port: number;
+  /** How many are still to come. */
+  left: number;
 }
 
 /** Worker → bootstrap: become this program, with exactly this environment. Over IPC so that no argument list shows it. */

@@ -1,10 +1,13 @@
 /**
- * Runs in the sandbox's network namespace, before bubblewrap: listens on the loopback, hands the listener to the
+ * Runs in the sandbox's network namespace, before bubblewrap: listens on the loopback, hands the listeners to the
  * worker, and when it is told to, becomes the program it is told. Bundled to one file without dependencies.
  */
 import type { SendHandle } from 'node:child_process';
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
 import { closeSync, readdirSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
+import type { ListenerRole } from '../vault/egress/protocol.ts';
 import type { BootstrapExec, BootstrapListening } from './bootstrap-protocol.ts';
 
 const openOnExec = (fd: number): boolean => {
@@ -31,20 +34,47 @@ const fail = (message: string): never => {
 
 /** 0 for any. */
 const port = Number(process.argv[2]);
-const server = createServer();
-server.on('error', (error) => fail(`The sandbox's listener failed: ${error.message}`));
-server.listen({ host: '127.0.0.1', port, backlog: 511 }, () => {
-  // The raw handle: sent as a server, the worker would begin to accept.
-  const { _handle: handle } = server as unknown as { _handle: SendHandle };
+/** In a network namespace of our own every address is this machine's, so these ports catch what is sent to any. */
+const places: { role: ListenerRole; port: number; host: string }[] = [
+  { role: 'proxy', port, host: '127.0.0.1' },
+  ...(process.argv[3] === 'transparent'
+    ? ([
+        { role: 'http', port: 80, host: '0.0.0.0' },
+        { role: 'https', port: 443, host: '0.0.0.0' },
+        { role: 'dns', port: 53, host: '0.0.0.0' },
+      ] as const)
+    : []),
+];
+
+/** The raw handles: sent as a server or a socket, the worker would begin to accept and to read. */
+async function listen(role: ListenerRole, at: { port: number; host: string }) {
+  if (role === 'dns') {
+    const socket = createSocket('udp4');
+    socket.bind({ port: at.port, address: at.host, exclusive: true });
+    await once(socket, 'listening');
+    // Deprecated, as every access to a raw handle is; there is no other.
+    process.noDeprecation = true;
+    return { port: at.port, handle: (socket as unknown as { _handle: SendHandle })._handle };
+  }
+  const server = createServer();
+  server.listen({ ...at, backlog: 511 });
+  await once(server, 'listening');
   const address = server.address();
-  const message: BootstrapListening = {
-    type: 'listening',
-    port: typeof address === 'object' && address ? address.port : port,
-  };
-  process.send?.(message, handle, {}, (error) => {
-    if (error) fail(`The listener could not be handed over: ${error.message}`);
-  });
-});
+  const real = typeof address === 'object' && address ? address.port : at.port;
+  return { port: real, handle: (server as unknown as { _handle: SendHandle })._handle };
+}
+
+Promise.all(places.map(async (place) => ({ role: place.role, ...(await listen(place.role, place)) }))).then(
+  (ready) => {
+    ready.forEach(({ role, port, handle }, i) => {
+      const message: BootstrapListening = { type: 'listening', role, port, left: ready.length - 1 - i };
+      process.send?.(message, handle, {}, (error) => {
+        if (error) fail(`A listener could not be handed over: ${error.message}`);
+      });
+    });
+  },
+  (error: Error) => fail(`The sandbox's listeners failed: ${error.message}`),
+);
 
 process.once('message', (message: BootstrapExec) => {
   process.removeAllListeners('disconnect');

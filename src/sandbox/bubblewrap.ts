@@ -4,16 +4,18 @@ import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { Home } from '../store/home.ts';
 import type { ListenerHandle } from '../vault/egress/protocol.ts';
-import { type BubblewrapFeatures, bubblewrapArguments, chainCommand } from './arguments.ts';
+import { type BubblewrapFeatures, bubblewrapArguments, chainCommand, withFilter } from './arguments.ts';
 import { type Cgroups, openCgroups, type SandboxCgroup } from './cgroups.ts';
 import { sandboxEnvironment } from './environment.ts';
 import { prepareSessionFolders } from './folders.ts';
 import { findHost, type SandboxHost, usernsAdvice } from './host.ts';
+import { inside } from './inside.ts';
 import { closeHandle, launch } from './launch.ts';
 import { presentLimits, rlimitArguments } from './limits.ts';
 import { placeRuntime, type Runtime } from './runtime.ts';
 import { type Sandbox, SandboxError, type SandboxPort, type SandboxSpec } from './sandbox.ts';
-import { writeSystemFiles, writeTrust } from './system-files.ts';
+import { seccompFilter, seccompMachine } from './seccomp.ts';
+import { writeSeccompFilter, writeSettings, writeSystemFiles, writeTrust } from './system-files.ts';
 import { firstSessionUid, sessionUidCount } from './uids.ts';
 
 export interface BubblewrapOptions {
@@ -37,6 +39,8 @@ interface Prepared {
   host: SandboxHost;
   runtime: Runtime;
   etc: string;
+  /** File with the seccomp filter. */
+  filter: string;
   cgroups: Cgroups;
   features: BubblewrapFeatures;
 }
@@ -53,9 +57,17 @@ export function createBubblewrapSandbox(options: BubblewrapOptions): SandboxPort
     const host = await findHost(options.path ?? process.env.PATH);
     const runtime = placeRuntime(home, options);
     const etc = writeSystemFiles(home);
+    const machine = seccompMachine();
+    if (!machine) {
+      throw new SandboxError(
+        'no_isolation',
+        `There is no seccomp filter for ${process.arch}: agents run on x64 and arm64 only.`,
+      );
+    }
+    const filter = writeSeccompFilter(home, seccompFilter(machine));
     const cgroups = openCgroups();
     await cgroups.sweep();
-    const base = { host, runtime, etc, cgroups };
+    const base = { host, runtime, etc, filter, cgroups };
     if (!host.features.disableUserns) return { ...base, features: host.features };
     // Some hosts refuse the switch; the sandbox stands without it as well.
     const works = await trial({ ...base, features: host.features }).then(
@@ -80,6 +92,7 @@ export function createBubblewrapSandbox(options: BubblewrapOptions): SandboxPort
     const { host, runtime, cgroups } = with_;
     const folders = prepareSessionFolders(spec.directory, spec.uid);
     const trust = writeTrust(spec.directory, spec.caCertificatePem);
+    const settings = writeSettings(spec.directory, spec.files ?? {});
     const cgroup: SandboxCgroup = cgroups.create(spec.limits);
     const args = bubblewrapArguments({
       features: with_.features,
@@ -87,7 +100,7 @@ export function createBubblewrapSandbox(options: BubblewrapOptions): SandboxPort
       trust,
       etc: with_.etc,
       nodeFolder: runtime.nodeFolder,
-      mounts: spec.mounts,
+      mounts: [...spec.mounts, { from: settings, to: inside.settings }],
       env: sandboxEnvironment(spec.env),
       tmpBytes: Math.floor(spec.limits.memoryBytes * tmpShare),
       command: spec.command,
@@ -103,7 +116,7 @@ export function createBubblewrapSandbox(options: BubblewrapOptions): SandboxPort
       }),
       cgroup,
       memoryBytes: spec.limits.memoryBytes,
-      become: () => ({ file: host.bubblewrap, args, env: {} }),
+      become: () => ({ ...withFilter(host, with_.filter, args), env: {} }),
       onListener: spec.onListener,
       timeoutMs: options.startTimeoutMs ?? 15_000,
     });
@@ -122,8 +135,9 @@ export function createBubblewrapSandbox(options: BubblewrapOptions): SandboxPort
         uid: spec.uid === undefined ? 'shared' : 'own',
         memory: cgroup.memory,
         processes: cgroup.processes,
-        seccomp: false,
+        seccomp: true,
       },
+      workspace: inside.workspace,
       listeners,
       pid: running.pid,
       closed,
@@ -131,7 +145,7 @@ export function createBubblewrapSandbox(options: BubblewrapOptions): SandboxPort
     };
   }
 
-  /** Starts `true` in a sandbox like any other; answers what was enforced. */
+  /** Looks for the filter from inside a sandbox like any other; answers what was enforced. */
   async function trial(with_: Prepared): Promise<Sandbox['enforced']> {
     const directory = join(home.open, `trial-${randomBytes(6).toString('hex')}`);
     try {
@@ -141,7 +155,11 @@ export function createBubblewrapSandbox(options: BubblewrapOptions): SandboxPort
           uid: process.getuid?.() === 0 ? trialUid : undefined,
           directory,
           mounts: [],
-          command: ['/usr/bin/true'],
+          command: [
+            '/bin/sh',
+            '-c',
+            `while read -r name value; do [ "$name $value" = 'Seccomp: 2' ] && exit 0; done < /proc/self/status; exit 3`,
+          ],
           env: {},
           caCertificatePem: '',
           limits: { memoryBytes: 512 << 20, maxProcesses: 64, maxFileBytes: 1 << 20, maxOpenFiles: 256 },
@@ -150,6 +168,8 @@ export function createBubblewrapSandbox(options: BubblewrapOptions): SandboxPort
         with_,
       );
       const end = await sandbox.closed;
+      if (end.code === 3)
+        throw new SandboxError('no_isolation', 'The kernel does not apply the seccomp filter.');
       if (end.code !== 0) throw new SandboxError('no_isolation', end.reason);
       return sandbox.enforced;
     } finally {

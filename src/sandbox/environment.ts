@@ -6,6 +6,7 @@ export interface EnvironmentPlaces {
   path: string;
   caBundle: string;
   sessionCa: string;
+  javaTrust: string;
   proxyPort: number;
 }
 
@@ -14,8 +15,15 @@ export const placesInside: EnvironmentPlaces = {
   path: `${inside.nodeFolder}:/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin`,
   caBundle: inside.caBundle,
   sessionCa: inside.sessionCa,
+  javaTrust: inside.javaTrust,
   proxyPort: inside.proxyPort,
 };
+
+/**
+ * The one value of NO_PROXY that a program may be given: those that speak to a server of their own have to go there
+ * directly. Loopback is the sandbox's own, so nothing outside is reached by it.
+ */
+export const loopbackNames = '127.0.0.1,localhost,::1';
 
 /**
  * The whole environment of an agent program: the usual proxy variables, and every variable by which a common client
@@ -26,6 +34,7 @@ export function sandboxEnvironment(
   extra: Readonly<Record<string, string>>,
   places: EnvironmentPlaces = placesInside,
 ): Record<string, string> {
+  const direct = extra.NO_PROXY === loopbackNames ? loopbackNames : '';
   const proxy = `http://127.0.0.1:${places.proxyPort}`;
   return {
     PATH: places.path,
@@ -44,8 +53,8 @@ export function sandboxEnvironment(
     https_proxy: proxy,
     ALL_PROXY: proxy,
     all_proxy: proxy,
-    NO_PROXY: '',
-    no_proxy: '',
+    NO_PROXY: direct,
+    no_proxy: direct,
     // Node reads the proxy variables only when it is told to.
     NODE_USE_ENV_PROXY: '1',
     NODE_EXTRA_CA_CERTS: places.sessionCa,
@@ -58,5 +67,7 @@ export function sandboxEnvironment(
     npm_config_cafile: places.caBundle,
     AWS_CA_BUNDLE: places.caBundle,
     CARGO_HTTP_CAINFO: places.caBundle,
+    // Java reads no proxy variables; where it is caught without them, it still has to trust.
+    JAVA_TOOL_OPTIONS: `-Djavax.net.ssl.trustStore=${places.javaTrust} -Djavax.net.ssl.trustStoreType=JKS`,
   };
 }

@@ -4,12 +4,16 @@ export const inside = {
   home: '/home/agent',
   /** Program bundles and what we put beside them, read-only. */
   programs: '/opt/tagalong',
+  /** The settings of the agent program, read-only. */
+  settings: '/opt/tagalong/settings',
   nodeFolder: '/opt/tagalong/node',
   node: '/opt/tagalong/node/node',
   /** The public roots and the session's CA. */
   caBundle: '/etc/ssl/certs/ca-certificates.crt',
   /** The session's CA alone, for what adds to its own roots instead of replacing them. */
   sessionCa: '/opt/tagalong/trust/session-ca.pem',
+  /** The same as the bundle, as Java wants it. */
+  javaTrust: '/opt/tagalong/trust/java-trust.jks',
   user: 'agent',
   uid: 1000,
   hostname: 'sandbox',

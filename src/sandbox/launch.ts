@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
-import type { ListenerHandle } from '../vault/egress/protocol.ts';
+import type { ListenerHandle, ListenerRole } from '../vault/egress/protocol.ts';
 import type { BootstrapExec, BootstrapListening } from './bootstrap-protocol.ts';
 import type { SandboxCgroup } from './cgroups.ts';
 import { type RunningProcess, watchProcess } from './running.ts';
@@ -12,9 +12,9 @@ export interface LaunchInput {
   memoryBytes: number;
   /** Uid and gid of the first process, where the command does not see to them itself. */
   uid?: number | undefined;
-  /** What the bootstrap becomes once its listener, on this port, is served. */
+  /** What the bootstrap becomes once its listeners are served, the proxy's on this port. */
   become(port: number): Omit<BootstrapExec, 'type'>;
-  onListener(handle: ListenerHandle): Promise<void>;
+  onListener(handle: ListenerHandle, role: ListenerRole): Promise<void>;
   timeoutMs: number;
 }
 
@@ -25,7 +25,7 @@ export interface Launched {
 }
 
 /**
- * Spawns the chain with an empty environment, puts it under its limits, hands its listener to `onListener`, and lets
+ * Spawns the chain with an empty environment, puts it under its limits, hands its listeners to `onListener`, and lets
  * it become the program. Resolves when it has let go of our IPC channel. On any failure nothing of it is left.
  */
 export async function launch(input: LaunchInput): Promise<Launched> {
@@ -68,15 +68,19 @@ async function handOver(
   // Before it is told to go on, so that all that it becomes is under the limits.
   input.cgroup?.add(pid);
   preferAsVictim(pid);
-  const { handle, port } = await new Promise<{ handle: ListenerHandle; port: number }>((resolve, reject) => {
-    child.once('message', (message, received) => {
-      if (received)
-        resolve({ handle: received as ListenerHandle, port: (message as BootstrapListening).port });
-      else reject(new Error('The bootstrap sent no listener.'));
+  const port = await new Promise<number>((resolve, reject) => {
+    const served: Promise<void>[] = [];
+    let proxyPort = 0;
+    child.on('message', (message: BootstrapListening, handle?: unknown) => {
+      if (!handle) return reject(new Error('The bootstrap sent no listener.'));
+      listeners.push(handle as ListenerHandle);
+      if (message.role === 'proxy') proxyPort = message.port;
+      const serving = input.onListener(handle as ListenerHandle, message.role);
+      serving.catch(reject);
+      served.push(serving);
+      if (message.left === 0) Promise.all(served).then(() => resolve(proxyPort), reject);
     });
   });
-  listeners.push(handle);
-  await input.onListener(handle);
   const gone = new Promise<void>((resolve) => child.once('disconnect', resolve));
   const message: BootstrapExec = { type: 'exec', ...input.become(port) };
   child.send(message);

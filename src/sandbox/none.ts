@@ -5,9 +5,9 @@ import { sandboxEnvironment } from './environment.ts';
 import { prepareSessionFolders } from './folders.ts';
 import { inside } from './inside.ts';
 import { closeHandle, launch } from './launch.ts';
-import { placeRuntime, type Runtime } from './runtime.ts';
+import { placeRuntime } from './runtime.ts';
 import { SandboxError, type SandboxPort, type SandboxSpec } from './sandbox.ts';
-import { writeTrust } from './system-files.ts';
+import { writeSettings, writeTrust } from './system-files.ts';
 
 export interface NoSandboxOptions {
   home: Home;
@@ -31,7 +31,9 @@ export function createNoSandbox(options: NoSandboxOptions): SandboxPort {
       const runtime = placeRuntime(home, options);
       const folders = prepareSessionFolders(spec.directory, spec.uid);
       const trust = writeTrust(spec.directory, spec.caCertificatePem);
-      const [file, ...args] = spec.command.map((part) => outsidePath(part, spec, runtime));
+      const outside = outsidePaths(spec, runtime.nodeFolder, folders.workspace);
+      writeSettings(spec.directory, outside.values(spec.files ?? {}));
+      const [file, ...args] = spec.command.map(outside.text);
       if (file === undefined) throw new SandboxError('start_failed', 'The agent program has no command.');
       const { child, running, listeners } = await launch({
         command: [runtime.node, '--disable-warning=ExperimentalWarning', runtime.bootstrap, '0'],
@@ -42,11 +44,12 @@ export function createNoSandbox(options: NoSandboxOptions): SandboxPort {
           file,
           args,
           cwd: folders.workspace,
-          env: sandboxEnvironment(spec.env, {
+          env: sandboxEnvironment(outside.values(spec.env), {
             home: folders.home,
             path: `${runtime.nodeFolder}:/usr/local/bin:/usr/bin:/bin`,
             caBundle: join(trust, 'ca-bundle.pem'),
             sessionCa: join(trust, 'session-ca.pem'),
+            javaTrust: join(trust, 'java-trust.jks'),
             proxyPort,
           }),
         }),
@@ -70,6 +73,7 @@ export function createNoSandbox(options: NoSandboxOptions): SandboxPort {
           processes: 'none',
           seccomp: false,
         },
+        workspace: folders.workspace,
         listeners,
         pid: running.pid,
         closed,
@@ -84,9 +88,20 @@ export function createNoSandbox(options: NoSandboxOptions): SandboxPort {
   };
 }
 
-/** Commands name paths inside a sandbox; here they are read where they really are. */
-function outsidePath(part: string, spec: SandboxSpec, runtime: Runtime): string {
-  const mounts = [...spec.mounts, { from: runtime.nodeFolder, to: inside.nodeFolder }];
-  const mount = mounts.find(({ to }) => part === to || part.startsWith(`${to}/`));
-  return mount ? mount.from + part.slice(mount.to.length) : part;
+/** Commands, variables and settings name paths inside a sandbox; here each is read where it really is. */
+function outsidePaths(spec: SandboxSpec, nodeFolder: string, workspace: string) {
+  const places = [
+    ...spec.mounts,
+    { from: nodeFolder, to: inside.nodeFolder },
+    { from: join(spec.directory, 'settings'), to: inside.settings },
+    { from: workspace, to: inside.workspace },
+  ];
+  const text = (value: string): string =>
+    places.reduce(
+      (known, { from, to }) => known.replace(new RegExp(`(?<![\\w.-])${to}(?![\\w.-])`, 'g'), () => from),
+      value,
+    );
+  const values = (all: Readonly<Record<string, string>>) =>
+    Object.fromEntries(Object.entries(all).map(([name, value]) => [name, text(value)]));
+  return { text, values };
 }

@@ -10,6 +10,7 @@ import {
   renameSync,
   rmSync,
   statSync,
+  writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -24,6 +25,8 @@ export interface Runtime {
   bootstrap: string;
   /** Holds `agent.mjs`. */
   agentFolder: string;
+  /** The package `tagalong` for agent programs of one's own: `tagalong/define-agent`. */
+  sdkFolder: string;
 }
 
 export interface RuntimeOptions {
@@ -38,7 +41,13 @@ export interface RuntimeOptions {
 /** `dist/` of the checkout or the installed package. */
 export const defaultBundleFolder = fileURLToPath(new URL('../../dist', import.meta.url));
 
-const bundles = ['agent.mjs', 'bootstrap.mjs'] as const;
+const bundles = ['agent.mjs', 'bootstrap.mjs', 'define-agent.mjs'] as const;
+
+const sdkManifest = {
+  name: 'tagalong',
+  type: 'module',
+  exports: { './define-agent': './define-agent.mjs' },
+};
 
 /**
  * Puts Node and the bundles into the open folder of the home, where other uids can read and execute them; a checkout
@@ -62,13 +71,24 @@ export function placeRuntime(home: Home, options: RuntimeOptions = {}): Runtime 
     chmodSync(join(folder, 'agent'), 0o755);
     copyFileSync(join(bundleFolder, 'agent.mjs'), join(folder, 'agent', 'agent.mjs'));
     copyFileSync(join(bundleFolder, 'bootstrap.mjs'), join(folder, 'bootstrap.mjs'));
-    return [join(folder, 'agent', 'agent.mjs'), join(folder, 'bootstrap.mjs')];
+    const sdk = join(folder, 'sdk');
+    mkdirSync(sdk);
+    chmodSync(sdk, 0o755);
+    copyFileSync(join(bundleFolder, 'define-agent.mjs'), join(sdk, 'define-agent.mjs'));
+    writeFileSync(join(sdk, 'package.json'), JSON.stringify(sdkManifest));
+    return [
+      join(folder, 'agent', 'agent.mjs'),
+      join(folder, 'bootstrap.mjs'),
+      join(sdk, 'define-agent.mjs'),
+      join(sdk, 'package.json'),
+    ];
   });
   return {
     nodeFolder,
     node: join(nodeFolder, 'node'),
     bootstrap: join(runtimeFolder, 'bootstrap.mjs'),
     agentFolder: join(runtimeFolder, 'agent'),
+    sdkFolder: join(runtimeFolder, 'sdk'),
   };
 }
 

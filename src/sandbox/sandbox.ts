@@ -1,5 +1,5 @@
 import type { Readable, Writable } from 'node:stream';
-import type { ListenerHandle } from '../vault/egress/protocol.ts';
+import type { ListenerHandle, ListenerRole } from '../vault/egress/protocol.ts';
 
 export interface SandboxLimits {
   memoryBytes: number;
@@ -16,6 +16,8 @@ export interface SandboxSpec {
   directory: string;
   /** Read-only files or folders beside the system: program bundles. `to` is below `/opt/tagalong`. */
   mounts: readonly { from: string; to: string }[];
+  /** Settings of the program, by file name: read-only at `inside.settings`. */
+  files?: Readonly<Record<string, string>>;
   /** Absolute path inside and arguments. */
   command: readonly string[];
   /** The whole environment beyond the adapter's own (PATH, HOME, proxy and CA variables). Holds no secret. */
@@ -24,7 +26,7 @@ export interface SandboxSpec {
   caCertificatePem: string;
   limits: SandboxLimits;
   /** Given each listener before the command starts; when it rejects, so does `open`. */
-  onListener(handle: ListenerHandle): Promise<void>;
+  onListener(handle: ListenerHandle, role: ListenerRole): Promise<void>;
 }
 
 /** What was really enforced, for the session's record. */
@@ -49,6 +51,8 @@ export interface Sandbox {
   stdout: Readable;
   stderr: Readable;
   enforced: Enforcement;
+  /** The workspace, as the program sees it. */
+  workspace: string;
   /** Kept so that they can be handed to a new egress process. */
   listeners: readonly ListenerHandle[];
   /** Host pid of the outermost process. */

@@ -1,15 +1,17 @@
-import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { rootCertificates } from 'node:tls';
 import type { Home } from '../store/home.ts';
 import { inside } from './inside.ts';
+import { javaTrustStore } from './java-trust.ts';
 
 const files: Readonly<Record<string, string>> = {
   passwd: `${inside.user}:x:${inside.uid}:${inside.uid}::${inside.home}:/bin/bash\nnobody:x:65534:65534::/nonexistent:/usr/sbin/nologin\n`,
   group: `${inside.user}:x:${inside.uid}:\nnogroup:x:65534:\n`,
   hosts: `127.0.0.1 localhost ${inside.hostname}\n::1 localhost\n`,
-  'resolv.conf': '# There is no DNS in here: the proxy resolves names.\n',
-  'nsswitch.conf': 'passwd: files\ngroup: files\nhosts: files\nservices: files\nprotocols: files\n',
+  'resolv.conf': '# Knows the names that may be reached, and passes nothing on.\nnameserver 127.0.0.1\n',
+  'nsswitch.conf': 'passwd: files\ngroup: files\nhosts: files dns\nservices: files\nprotocols: files\n',
 };
 
 /** What programs of the read-only system want of the host's /etc. Nothing here is particular to the host or secret. */
@@ -52,12 +54,41 @@ export function writeTrust(directory: string, caCertificatePem: string): string 
   const pem = caCertificatePem.trim();
   writeReadable(join(folder, 'session-ca.pem'), `${pem}\n`);
   writeReadable(join(folder, 'ca-bundle.pem'), `${pem}\n${rootCertificates.join('\n')}\n`);
+  writeReadable(join(folder, 'java-trust.jks'), javaTrustStore([pem, ...rootCertificates]));
   return folder;
 }
 
-function writeReadable(path: string, content: string): void {
+const settingName = /^[A-Za-z0-9][A-Za-z0-9._-]*$/;
+
+/**
+ * Writes the settings of the agent program into `<directory>/settings`, and nothing else is left there. Only the
+ * platform can write there; the session's uid can read.
+ */
+export function writeSettings(directory: string, files: Readonly<Record<string, string>>): string {
+  const folder = join(directory, 'settings');
+  mkdirSync(folder, { recursive: true });
+  chmodSync(folder, 0o755);
+  for (const name of readdirSync(folder)) if (!Object.hasOwn(files, name)) rmSync(join(folder, name));
+  for (const [name, content] of Object.entries(files)) {
+    if (!settingName.test(name)) throw new Error(`${name} is no name for a settings file.`);
+    writeReadable(join(folder, name), content);
+  }
+  return folder;
+}
+
+/** Writes the seccomp filter where the uids of sessions can read it; each content has a name of its own. */
+export function writeSeccompFilter(home: Home, filter: Buffer): string {
+  const folder = join(home.open, 'seccomp');
+  mkdirSync(folder, { recursive: true });
+  chmodSync(folder, 0o755);
+  const path = join(folder, `${createHash('sha256').update(filter).digest('hex').slice(0, 16)}.bpf`);
+  writeReadable(path, filter);
+  return path;
+}
+
+function writeReadable(path: string, content: string | Buffer): void {
   try {
-    if (readFileSync(path, 'utf8') === content) return;
+    if (readFileSync(path).equals(Buffer.from(content))) return;
   } catch {
     // Missing: written below.
   }

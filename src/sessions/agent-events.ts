@@ -46,11 +46,32 @@ export function agentEvent(update: AgentUpdate): NewEvent {
           model_usage: {
             input_tokens: update.inputTokens,
             output_tokens: update.outputTokens,
-            cache_read_input_tokens: 0,
-            cache_creation_input_tokens: 0,
+            cache_read_input_tokens: update.cacheReadTokens ?? 0,
+            cache_creation_input_tokens: update.cacheWriteTokens ?? 0,
           },
         },
       };
+    case 'diff':
+      return {
+        type: 'tagalong.file_change',
+        payload: {
+          tool_use_id: update.toolUseId,
+          path: update.path,
+          old_text: update.oldText,
+          new_text: update.newText,
+        },
+      };
+    case 'context':
+      return {
+        type: 'tagalong.context',
+        payload: {
+          used_tokens: update.usedTokens,
+          size_tokens: update.sizeTokens,
+          cost_usd: update.costUsd ?? null,
+        },
+      };
+    case 'notice':
+      return { type: 'tagalong.notice', payload: { severity: update.severity, text: update.text } };
     case 'unknown':
       return { type: 'tagalong.unknown_update', payload: { name: update.name, detail: update.detail } };
   }

@@ -1,10 +1,13 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
-import type {
-  AgentConnection,
-  AgentInstructions,
-  AgentProgram,
-  ConnectInput,
-  McpServerAddress,
+import type { OpenProgram, ProgramChoice } from '../agents/profiles/index.ts';
+import type { InstallProgress } from '../agents/profiles/install.ts';
+import {
+  type AgentConnection,
+  AgentError,
+  type AgentInstructions,
+  type ConnectInput,
+  type McpServerAddress,
 } from '../agents/program.ts';
 import type { Sandbox, SandboxLimits, SandboxPort } from '../sandbox/sandbox.ts';
 import type { EgressControl } from '../vault/egress/protocol.ts';
@@ -13,7 +16,7 @@ export interface LiveOptions {
   sandbox: SandboxPort;
   egress: EgressControl;
   connectAgent(input: ConnectInput): Promise<AgentConnection>;
-  program: AgentProgram;
+  openProgram: OpenProgram;
   logger: Logger;
   limits: SandboxLimits;
   /** How long a session may sit idle before its sandbox is stopped. */
@@ -22,14 +25,23 @@ export interface LiveOptions {
   maxLive: number;
 }
 
+const defaultGraceMs = 1_000;
+/** How long the end of a sandbox is waited for when its program has fallen silent. */
+const endKnownMs = 1_000;
+
 export interface OpenInput {
   organizationId: string;
   sessionId: string;
   uid: number | undefined;
   directory: string;
+  program: Pick<ProgramChoice, 'program' | 'command'>;
   instructions: AgentInstructions;
   mcpServers: readonly McpServerAddress[];
   programSessionId: string | undefined;
+  /** Told while its program is installed. */
+  onProgress(progress: InstallProgress): void;
+  /** Aborted when nobody waits for it any more: what was started by then is ended at once. */
+  signal: AbortSignal;
   /** The fence of the lease under which it is opened. */
   fence: number;
 }
@@ -115,13 +127,15 @@ export class LiveSessions {
     return this.#entries.get(sessionId)?.live;
   }
 
-  /** Stops the program and its sandbox; resolves when nothing of it runs. */
-  async discard(sessionId: string): Promise<void> {
+  /** Stops the program and its sandbox, killing them after `graceMs`; resolves when nothing of it runs. */
+  async discard(sessionId: string, graceMs = defaultGraceMs): Promise<void> {
     const entry = this.#entries.get(sessionId);
     if (!entry) return this.#closing.get(sessionId);
     this.#entries.delete(sessionId);
     clearTimeout(entry.timer);
-    const closing = this.#close(sessionId, entry.live).finally(() => this.#closing.delete(sessionId));
+    const closing = this.#close(sessionId, entry.live, graceMs).finally(() =>
+      this.#closing.delete(sessionId),
+    );
     this.#closing.set(sessionId, closing);
     return closing;
   }
@@ -131,9 +145,9 @@ export class LiveSessions {
     await Promise.all(this.#closing.values());
   }
 
-  async #close(sessionId: string, live: LiveSession): Promise<void> {
+  async #close(sessionId: string, live: LiveSession, graceMs: number): Promise<void> {
     live.connection.dispose();
-    await live.sandbox.close(1_000);
+    await live.sandbox.close(graceMs);
     await this.#options.egress.closeSession(sessionId).catch((error: unknown) => {
       this.#options.logger.warn({ err: error, sessionId }, 'the egress process did not close the session');
     });
@@ -149,35 +163,66 @@ export class LiveSessions {
   }
 
   async #open(input: OpenInput): Promise<LiveSession> {
-    const { egress, sandbox: port, program, limits, connectAgent } = this.#options;
-    const { organizationId, sessionId } = input;
-    const { caCertificatePem } = await egress.openSession({ organizationId, sessionId });
-    let sandbox: Sandbox | undefined;
+    const { egress, sandbox: port, openProgram, limits, connectAgent } = this.#options;
+    const { organizationId, sessionId, signal, instructions } = input;
+    const choice = { ...input.program, ...instructions };
+    const program = await orAbort(openProgram(choice, input.onProgress), signal);
+    const { caCertificatePem, environment } = await egress.openSession({ organizationId, sessionId });
+    let opening: Promise<Sandbox> | undefined;
     try {
-      sandbox = await port.open({
+      opening = port.open({
         sessionId,
         uid: input.uid,
         directory: input.directory,
         mounts: program.mounts,
+        files: program.files,
         command: program.command,
-        env: program.env,
+        env: { ...environment, ...program.env },
         caCertificatePem,
         limits,
-        onListener: (handle) => egress.addListener(sessionId, handle),
+        onListener: (handle, role) => egress.addListener(sessionId, handle, role),
       });
-      const connection = await connectAgent({
+      const sandbox = await orAbort(opening, signal);
+      const connecting = connectAgent({
         stdin: sandbox.stdin,
         stdout: sandbox.stdout,
-        instructions: input.instructions,
+        instructions,
         mcpServers: input.mcpServers,
-        cwd: '/workspace',
+        cwd: sandbox.workspace,
         programSessionId: input.programSessionId,
-      });
-      return { sessionId, sandbox, connection, fence: input.fence, instructions: input.instructions };
+        modeId: program.modeId,
+        startTimeoutMs: program.startTimeoutMs,
+      }).catch(async (error: unknown) => Promise.reject(await whyItDied(error, sandbox)));
+      const connection = await orAbort(connecting, signal);
+      return { sessionId, sandbox, connection, fence: input.fence, instructions };
     } catch (error) {
-      await sandbox?.close(0);
-      await egress.closeSession(sessionId).catch(() => {});
+      // Not waited for here: whoever opens the session next does.
+      const closing = (async () => {
+        await (await opening?.catch(() => undefined))?.close(0);
+        await egress.closeSession(sessionId).catch(() => {});
+      })().finally(() => this.#closing.delete(sessionId));
+      this.#closing.set(sessionId, closing);
       throw error;
     }
+  }
+}
+
+/** When a program has died, its sandbox knows more of the reason than the pipe that broke. */
+export async function whyItDied(error: unknown, sandbox: Pick<Sandbox, 'closed'>): Promise<unknown> {
+  if (!(error instanceof AgentError) || error.code !== 'died') return error;
+  const end = await Promise.race([sandbox.closed, sleep(endKnownMs, undefined, { ref: false })]);
+  return end ? new AgentError('died', `The agent program died. ${end.reason}`, { cause: error }) : error;
+}
+
+/** The promise, or the signal's reason as soon as it is aborted. */
+async function orAbort<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  const aborted = Promise.withResolvers<never>();
+  const abort = () => aborted.reject(signal.reason);
+  if (signal.aborted) abort();
+  signal.addEventListener('abort', abort, { once: true });
+  try {
+    return await Promise.race([promise, aborted.promise]);
+  } finally {
+    signal.removeEventListener('abort', abort);
   }
 }

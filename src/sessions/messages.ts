@@ -13,6 +13,9 @@ export interface NewMessage {
   externalKey: string;
   author: MessageAuthor;
   authority: boolean;
+  /** Whether it starts a turn; false for context, which waits for a turn that something else starts. */
+  wakes?: boolean;
+  hops?: number;
   body: string;
   place: Record<string, string>;
   deliveryId: string | null;
@@ -20,7 +23,7 @@ export interface NewMessage {
 
 /**
  * Adds a message to the session's log and to what waits for its next turn, and makes sure that there is a turn to
- * come. Answers its id and that of its event, or undefined when this message is there already.
+ * come, unless it is context only. Answers its id and that of its event, or undefined when this message is there already.
  */
 export async function addMessage(
   tx: Transaction,
@@ -47,7 +50,7 @@ export async function addMessage(
       },
     },
   ]);
-  await enqueueTurn(tx, message.organizationId, message.sessionId);
+  if (message.wakes !== false) await enqueueTurn(tx, message.organizationId, message.sessionId);
   return { messageId: id, eventId };
 }
 

@@ -1,53 +1,26 @@
 import { eq } from 'drizzle-orm';
-import type { Logger } from 'pino';
-import type { IgnoreReason, ProviderAdapter, ProviderContext, Signal } from '../providers/provider.ts';
-import type { Database, Transaction } from '../store/connection.ts';
+import type { ProviderAdapter, Signal } from '../providers/provider.ts';
+import type { Transaction } from '../store/connection.ts';
 import { enqueue, type Jobs } from '../store/jobs.ts';
 import { withOrganization } from '../store/organization.ts';
-import {
-  deliveries,
-  installations,
-  type OutcomeKind,
-  type ProviderName,
-  type PublicationState,
-  publications,
-} from '../store/schema.ts';
-import { ensureAnchor, findAnchor, type InstallationRow, type PublicationRow } from './anchors.ts';
-import { addMessage } from './messages.ts';
+import { nextPublicationState, type PublicationEvent } from '../store/publication-states.ts';
+import { deliveries, installations, publications } from '../store/schema.ts';
+import { findAnchor, type PublicationRow } from './anchors.ts';
+import { followDecision } from './route-decision.ts';
+import { followMessage } from './route-message.ts';
+import type { Outcome, RouteDependencies, Routed } from './routing.ts';
 import { requestStop } from './stop.ts';
 
-export interface RouteDependencies {
-  database: Database;
-  adapters: Readonly<Record<ProviderName, ProviderAdapter>>;
-  platformFetch(principal: { organizationId: string; installationId: string }): typeof fetch;
-  logger: Logger;
-}
+type Change = Exclude<Extract<Signal, { kind: 'lifecycle' }>['change'], 'installed'>;
 
-/** How a delivery ended, as it is shown to admins. */
-export interface Outcome {
-  kind: OutcomeKind;
-  reason?: IgnoreReason | string;
-  sessionId?: string;
-}
-
-type Message = Extract<Signal, { kind: 'addressed' | 'ambient' }>;
-type DeliveryRow = typeof deliveries.$inferSelect;
-
-interface Routed {
-  delivery: DeliveryRow;
-  publication: PublicationRow;
-  installation: InstallationRow;
-}
-
-/** What a lifecycle change at the provider makes of a publication. */
-const lifecycleStates: Record<
-  Extract<Signal, { kind: 'lifecycle' }>['change'],
-  [PublicationState, string | null]
-> = {
-  uninstalled: ['needs_reauth', 'The app was uninstalled at the provider. Install it again to go on.'],
+/** What a lifecycle change at the provider is to a publication, and what an admin reads of it. */
+const lifecycleEvents: Record<Change, [PublicationEvent, string | null]> = {
+  uninstalled: [
+    'revoked',
+    'The app was uninstalled at the provider. Install it again to go on; messages wait meanwhile.',
+  ],
   suspended: ['suspended', 'The app was suspended at the provider.'],
-  unsuspended: ['live', null],
-  installed: ['live', null],
+  unsuspended: ['unsuspended', null],
 };
 
 /**
@@ -96,8 +69,16 @@ async function load(tx: Transaction, deliveryId: string): Promise<Routed | { out
   const row = rows[0];
   if (row?.delivery.outcome !== 'pending') return undefined;
   if (row.publication.state === 'unpublished') return { outcome: { kind: 'ignored', reason: 'not_live' } };
-  if (!row.installation) return { outcome: { kind: 'ignored', reason: 'unknown_installation' } };
+  if (!row.installation) {
+    await askWhereInstalled(tx, row.publication);
+    return { outcome: { kind: 'ignored', reason: 'unknown_installation' } };
+  }
   return { ...row, installation: row.installation };
+}
+
+async function askWhereInstalled(tx: Transaction, { id, organizationId }: PublicationRow): Promise<void> {
+  const job = { organizationId, publicationId: id };
+  await enqueue(tx, 'confirm', job, { key: `confirm:${id}`, maxAttempts: 5 });
 }
 
 async function settle(tx: Transaction, deliveryId: string, outcome: Outcome): Promise<void> {
@@ -123,15 +104,28 @@ async function follow(
   const { organizationId } = publication;
   switch (signal.kind) {
     case 'ignored':
-      return { kind: 'ignored', reason: signal.reason };
+      return {
+        kind: 'ignored',
+        reason: signal.detail ? `${signal.reason}: ${signal.detail}` : signal.reason,
+      };
     case 'lifecycle': {
-      const [state, stateReason] = lifecycleStates[signal.change];
-      await withOrganization(database, organizationId, (tx) =>
-        tx
+      const { change } = signal;
+      await withOrganization(database, organizationId, async (tx) => {
+        // A word of an installation is not believed without asking: the provider's API says where it is.
+        if (change === 'installed') return askWhereInstalled(tx, publication);
+        const [event, stateReason] = lifecycleEvents[change];
+        const [row] = await tx
+          .select()
+          .from(publications)
+          .where(eq(publications.id, publication.id))
+          .for('update');
+        const state = row && nextPublicationState(row.state, event);
+        if (!row || !state || state === row.state) return;
+        await tx
           .update(publications)
           .set({ state, stateReason, updatedAt: new Date() })
-          .where(eq(publications.id, publication.id)),
-      );
+          .where(eq(publications.id, publication.id));
+      });
       return { kind: 'routed' };
     }
     case 'stop':
@@ -144,59 +138,7 @@ async function follow(
     case 'addressed':
     case 'ambient':
       return followMessage(dependencies, adapter, routed, signal);
+    case 'decision':
+      return followDecision(dependencies, adapter, routed, signal);
   }
-}
-
-async function followMessage(
-  dependencies: RouteDependencies,
-  adapter: ProviderAdapter,
-  routed: Routed,
-  signal: Message,
-): Promise<Outcome> {
-  const { database } = dependencies;
-  const { publication, installation, delivery } = routed;
-  const { organizationId } = publication;
-  // While a token is missing, messages wait: asking who wrote them fails until the publication is authorized again.
-  if (publication.state !== 'live' && publication.state !== 'needs_reauth') {
-    return { kind: 'ignored', reason: 'not_live' };
-  }
-  if (signal.body.trim() === '') return { kind: 'ignored', reason: 'empty_message' };
-  if (signal.kind === 'ambient') {
-    const anchored = await withOrganization(database, organizationId, (tx) =>
-      findAnchor(tx, publication.id, signal.anchor.key),
-    );
-    if (!anchored) return { kind: 'ignored', reason: 'not_addressed' };
-  }
-  const context: ProviderContext = {
-    fetch: dependencies.platformFetch({ organizationId, installationId: installation.id }),
-    identity: installation.identity,
-  };
-  const judgement = await adapter.mayAddress(context, signal);
-  if (!judgement.allowed) return { kind: 'ignored', reason: 'no_authority' };
-
-  return withOrganization(database, organizationId, async (tx) => {
-    const { anchorId, sessionId } = await ensureAnchor(tx, publication, installation, signal.anchor);
-    const added = await addMessage(tx, {
-      organizationId,
-      sessionId,
-      anchorId,
-      publicationId: publication.id,
-      externalKey: signal.externalKey,
-      author: signal.author,
-      authority: true,
-      body: signal.body,
-      place: signal.place,
-      deliveryId: delivery.id,
-    });
-    if (!added) return { kind: 'ignored', reason: 'duplicate_message', sessionId };
-    const { messageId } = added;
-    await enqueue(
-      tx,
-      'presence',
-      { organizationId, anchorId, messageId, phase: 'working' },
-      { maxAttempts: 4 },
-    );
-    await settle(tx, delivery.id, { kind: 'routed', sessionId });
-    return { kind: 'routed', sessionId };
-  });
 }

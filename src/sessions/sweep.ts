@@ -87,7 +87,7 @@ export async function wakeStranded(database: Database): Promise<number> {
     where (s.lease_worker_id is null or s.lease_expires_at < now())
       and (
         exists (select from turns t where t.session_id = s.id and t.state = 'running')
-        or exists (select from messages m where m.session_id = s.id and m.state = 'waiting'
+        or exists (select from messages m where m.session_id = s.id and m.state = 'waiting' and m.wakes
                    and m.created_at < now() - interval '5 seconds')
       )
       and not exists (select from graphile_worker.jobs j where j.key = 'turn:' || s.id and j.attempts < j.max_attempts)

@@ -89,12 +89,13 @@ export async function claimTurn(
     .where(and(eq(messages.sessionId, sessionId), eq(messages.state, 'waiting')))
     .orderBy(asc(messages.deliveryId), asc(messages.id))
     .for('update');
-  if (waiting.length === 0) return undefined;
-  const last = waiting.at(-1);
+  // Context alone starts nothing, and the reply goes where somebody asked.
+  const last = waiting.findLast((message) => message.wakes);
+  if (!last) return undefined;
   const turnId = newId('turn');
   const [turn] = await tx
     .insert(turns)
-    .values({ id: turnId, organizationId, sessionId, fence: lease.fence, anchorId: last?.anchorId ?? null })
+    .values({ id: turnId, organizationId, sessionId, fence: lease.fence, anchorId: last.anchorId })
     .returning();
   if (!turn) return undefined;
   await tx
@@ -126,7 +127,7 @@ export async function claimTurn(
   };
 }
 
-/** Whether messages wait in the session. */
+/** Whether messages wait in the session for which a turn shall start. */
 export async function hasWaiting(
   database: Database,
   organizationId: string,
@@ -136,7 +137,7 @@ export async function hasWaiting(
     tx
       .select({ id: messages.id })
       .from(messages)
-      .where(and(eq(messages.sessionId, sessionId), eq(messages.state, 'waiting')))
+      .where(and(eq(messages.sessionId, sessionId), eq(messages.state, 'waiting'), eq(messages.wakes, true)))
       .limit(1),
   );
   return found.length > 0;
@@ -192,9 +193,9 @@ export async function markPrompted(
   tx: Transaction,
   lease: Lease,
   turnId: string,
-  programSessionId: string,
+  program: { programSessionId: string; sandbox: Record<string, unknown> },
 ): Promise<void> {
   await assertLease(tx, lease);
   await tx.update(turns).set({ promptedAt: new Date() }).where(eq(turns.id, turnId));
-  await tx.update(sessions).set({ programSessionId }).where(eq(sessions.id, lease.sessionId));
+  await tx.update(sessions).set(program).where(eq(sessions.id, lease.sessionId));
 }

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
+import { isDeepStrictEqual } from 'node:util';
 import type { Logger } from 'pino';
 import { AgentError, type PromptResult } from '../agents/program.ts';
-import { SandboxError } from '../sandbox/sandbox.ts';
 import type { Database } from '../store/connection.ts';
 import type { Jobs } from '../store/jobs.ts';
 import { withOrganization } from '../store/organization.ts';
@@ -10,8 +10,10 @@ import { agentEvent } from './agent-events.ts';
 import { closeTurn, type TurnEnd, type TurnOutbound } from './close-turn.ts';
 import { TurnLog } from './event-log.ts';
 import { acquireLease, type Lease, LeaseLostError, releaseLease, renewEveryMs, renewLease } from './lease.ts';
-import type { LiveSession, LiveSessions } from './live.ts';
+import { type LiveSession, type LiveSessions, whyItDied } from './live.ts';
 import { composePrompt, composeSystem } from './prompt.ts';
+import { createEnding, type Ending } from './turn-ending.ts';
+import { failureOf } from './turn-failure.ts';
 import { type ClaimedTurn, claimTurn, hasWaiting, markPrompted } from './turn-rows.ts';
 
 export interface TurnDependencies {
@@ -43,7 +45,7 @@ export function createTurnRunner(dependencies: TurnDependencies): TurnRunner {
   const { database, workerId, logger, live } = dependencies;
   const running = new Map<string, Promise<void>>();
   const again = new Set<string>();
-  const stopped = new Set<string>();
+  const endings = new Map<string, Ending>();
   let closing = false;
 
   async function runSession(job: Jobs['turn']): Promise<void> {
@@ -94,12 +96,15 @@ export function createTurnRunner(dependencies: TurnDependencies): TurnRunner {
   async function runTurn(lease: Lease, claimed: ClaimedTurn): Promise<void> {
     const { turn, recovery } = claimed;
     const log = new TurnLog(database, lease, turn.id);
-    stopped.delete(lease.sessionId);
     let end: TurnEnd;
     if (recovery.kind === 'give_up') end = { kind: 'failed', message: recovery.message };
     else {
       dependencies.egress.setTurn(lease.sessionId, turn.id);
-      end = await promptAgent(lease, claimed, log).catch((error: unknown) => failureOf(error));
+      const ending = createEnding(dependencies.maxTurnMs);
+      endings.set(lease.sessionId, ending);
+      end = await promptAgent(lease, claimed, log, ending).catch((error: unknown) => failureOf(error));
+      ending.dispose();
+      endings.delete(lease.sessionId);
       dependencies.egress.setTurn(lease.sessionId, null);
     }
     if (closing) return;
@@ -115,44 +120,69 @@ export function createTurnRunner(dependencies: TurnDependencies): TurnRunner {
     await closeTurn(database, lease, claimed, end, dependencies.outbound);
   }
 
-  async function promptAgent(lease: Lease, claimed: ClaimedTurn, log: TurnLog): Promise<TurnEnd> {
-    const { context, turn, recovery } = claimed;
-    const session = await openProgram(lease, claimed);
-    if (stopped.has(lease.sessionId)) return { kind: 'cancelled' };
-    await withOrganization(database, lease.organizationId, (tx) =>
-      markPrompted(tx, lease, turn.id, session.connection.programSessionId),
-    );
-    if (context.session.sandbox === null)
-      log.add({ type: 'tagalong.sandbox_started', payload: { ...session.sandbox.enforced } });
-    const text = composePrompt(
-      claimed.messages.map(({ author, authority, body }) => ({ author, authority, body })),
-      randomBytes(6).toString('hex'),
-      recovery.kind === 'resume' ? { earlierActions: claimed.earlierActions } : undefined,
-    );
-    let timedOut = false;
-    const limit = setTimeout(() => {
-      timedOut = true;
-      void session.connection.cancel();
-    }, dependencies.maxTurnMs);
+  /** Runs the program over the messages. An order to end it early is obeyed by the program, or by killing it. */
+  async function promptAgent(
+    lease: Lease,
+    claimed: ClaimedTurn,
+    log: TurnLog,
+    ending: Ending,
+  ): Promise<TurnEnd> {
     try {
-      const result = await Promise.race([
-        session.connection.prompt(text, (update) => log.add(agentEvent(update))),
-        diedWithin(session),
-      ]);
-      if (timedOut) {
-        const minutes = Math.round(dependencies.maxTurnMs / 60_000);
-        return {
-          kind: 'failed',
-          message: `I stopped after ${minutes} minutes without an end. Please tag me with a smaller step.`,
-        };
-      }
-      return resultOf(result);
-    } finally {
-      clearTimeout(limit);
+      const session = await openProgram(lease, claimed, log, ending.signal);
+      const result = await promptSession(session, lease, claimed, log, ending);
+      return ending.ordered() ?? resultOf(result);
+    } catch (error) {
+      const ordered = ending.ordered();
+      if (!ordered) throw error;
+      await live.discard(lease.sessionId, 0);
+      return ordered;
     }
   }
 
-  function openProgram(lease: Lease, claimed: ClaimedTurn): Promise<LiveSession> {
+  async function promptSession(
+    session: LiveSession,
+    lease: Lease,
+    claimed: ClaimedTurn,
+    log: TurnLog,
+    ending: Ending,
+  ): Promise<PromptResult> {
+    const { context, turn, recovery } = claimed;
+    const enforced = { ...session.sandbox.enforced };
+    await withOrganization(database, lease.organizationId, (tx) =>
+      markPrompted(tx, lease, turn.id, {
+        programSessionId: session.connection.programSessionId,
+        sandbox: enforced,
+      }),
+    );
+    if (!isDeepStrictEqual(context.session.sandbox, enforced))
+      log.add({ type: 'tagalong.sandbox_started', payload: enforced });
+    const text = composePrompt(
+      claimed.messages.map(({ author, authority, wakes, body }) => ({ author, authority, wakes, body })),
+      randomBytes(6).toString('hex'),
+      recovery.kind === 'resume' ? { earlierActions: claimed.earlierActions } : undefined,
+    );
+    let isOver = false;
+    try {
+      return await Promise.race([
+        session.connection.prompt(text, (update) => {
+          if (!isOver) log.add(agentEvent(update));
+        }),
+        diedWithin(session),
+        ending.enforcedOn(session.connection),
+      ]);
+    } catch (error) {
+      throw await whyItDied(error, session.sandbox);
+    } finally {
+      isOver = true;
+    }
+  }
+
+  function openProgram(
+    lease: Lease,
+    claimed: ClaimedTurn,
+    log: TurnLog,
+    signal: AbortSignal,
+  ): Promise<LiveSession> {
     const { session, agent, publication, installation } = claimed.context;
     return live.acquire({
       organizationId: lease.organizationId,
@@ -161,6 +191,9 @@ export function createTurnRunner(dependencies: TurnDependencies): TurnRunner {
       directory: `${dependencies.sessionsFolder}/${lease.sessionId}`,
       fence: lease.fence,
       programSessionId: session.programSessionId ?? undefined,
+      program: { program: agent.program, command: agent.programCommand },
+      onProgress: (progress) => log.add({ type: 'tagalong.program_install', payload: { ...progress } }),
+      signal,
       instructions: {
         model: agent.model.id,
         system: composeSystem({
@@ -195,8 +228,7 @@ export function createTurnRunner(dependencies: TurnDependencies): TurnRunner {
     },
     async stop(sessionId) {
       if (!running.has(sessionId)) return;
-      stopped.add(sessionId);
-      await live.get(sessionId)?.connection.cancel();
+      endings.get(sessionId)?.order('stopped');
     },
     async shutDown() {
       closing = true;
@@ -224,42 +256,4 @@ function resultOf(result: PromptResult): TurnEnd {
 async function diedWithin(session: LiveSession): Promise<never> {
   const end = await session.sandbox.closed;
   throw new AgentError('died', end.reason);
-}
-
-const advice: Record<AgentError['code'], string> = {
-  start_failed: 'Please tag me again in a moment; if it goes on, tell the people who run me.',
-  protocol: 'The people who run me need to look at it.',
-  died: 'Please tag me again; what is in the workspace is kept.',
-  flood: 'Please tag me again with a smaller step.',
-  model_failed: 'Please tag me again in a moment; if it goes on, tell the people who run me.',
-};
-
-/** What failed, in one sentence for the thread with what to do; the detail is for the log. */
-function failureOf(error: unknown): TurnEnd {
-  if (error instanceof LeaseLostError) throw error;
-  if (error instanceof AgentError) {
-    return {
-      kind: 'failed',
-      message: `I could not finish this: ${sentence(error.message)} ${advice[error.code]}`,
-      detail: error.message,
-    };
-  }
-  if (error instanceof SandboxError) {
-    return {
-      kind: 'failed',
-      message: 'I could not start my sandbox. The people who run me can see why with `tagalong doctor`.',
-      detail: error.message,
-    };
-  }
-  return {
-    kind: 'failed',
-    message:
-      'Something went wrong on my side. Please tag me again; if it goes on, tell the people who run me.',
-    detail: error instanceof Error ? (error.stack ?? error.message) : String(error),
-  };
-}
-
-function sentence(text: string): string {
-  const short = text.trim().split('\n')[0]?.slice(0, 300) ?? '';
-  return /[.!?]$/.test(short) ? short : `${short}.`;
 }

@@ -16,6 +16,8 @@ export type IdPrefix =
   | 'turn'
   | 'sevt'
   | 'action'
+  | 'apr'
+  | 'apr'
   | 'out'
   | 'egr'
   | 'key'

@@ -15,6 +15,8 @@ export interface Jobs {
     phase: 'working' | 'done' | 'failed';
     text?: string;
   };
+  /** Ask the provider where a publication is installed. */
+  confirm: { organizationId: string; publicationId: string };
   /** Send what waits in one anchor's outbox, in order. */
   send: { organizationId: string; anchorId: string };
 }

@@ -2,6 +2,7 @@
 
 export * from './tables/access.ts';
 export * from './tables/agents.ts';
+export * from './tables/approvals.ts';
 export * from './tables/inbox.ts';
 export * from './tables/operations.ts';
 export * from './tables/organizations.ts';

@@ -1,9 +1,11 @@
-import { eq, or } from 'drizzle-orm';
+import { and, eq, or } from 'drizzle-orm';
 import type { Database } from '../store/connection.ts';
 import { withOrganization } from '../store/organization.ts';
 import { type CredentialKind, credentials, installations, publications } from '../store/schema.ts';
-import { credentialBinding, openCredential } from './seal.ts';
+import { organizationPublicKey } from './keys.ts';
+import { credentialBinding, openCredential, sealCredential } from './seal.ts';
 import { TimedCache } from './timed-cache.ts';
+import type { VaultCredential } from './vault-credential.ts';
 
 /** A credential as the egress process uses it. */
 export interface OpenCredential {
@@ -33,28 +35,45 @@ export class CredentialError extends Error {
   }
 }
 
+/** What a request needs of a principal: its token, or the client secret by which codes become tokens. */
+export type CredentialUse = 'token' | 'client';
+
+const clientKinds: readonly CredentialKind[] = ['slack_client', 'linear_client'];
+
 /** How long a replaced or removed credential may still be used. */
-const ttlMs = 1_000;
+export const credentialTtlMs = 1_000;
+/** A version of a credential never changes; this bounds how long its value stays in memory unused. */
+const vaultTtlMs = 60_000;
+const usedEveryMs = 60_000;
 
 /** Finds and opens the credential of an installation, or of a publication whose installation is not known yet. */
 export class CredentialStore {
   readonly #database: Database;
   readonly #rootKey: Uint8Array;
   readonly #opened: TimedCache<OpenCredential>;
+  readonly #vaultSecrets: TimedCache<Record<string, string>>;
+  readonly #usedAt = new Map<string, number>();
+  readonly #now: () => number;
 
   constructor(database: Database, rootKey: Uint8Array, now: () => number = Date.now) {
     this.#database = database;
     this.#rootKey = rootKey;
-    this.#opened = new TimedCache(ttlMs, 1_000, now);
+    this.#opened = new TimedCache(credentialTtlMs, 1_000, now);
+    this.#vaultSecrets = new TimedCache(vaultTtlMs, 1_000, now);
+    this.#now = now;
   }
 
   /**
-   * The credential of a principal, `inst_…` or `pub_…`. Rejects with a CredentialError.
+   * The credential of a principal, `inst_…`, `pub_…`, or `cred_…` for just that one. Rejects with a CredentialError.
    */
-  async find(organizationId: string, principalId: string): Promise<OpenCredential> {
+  async find(
+    organizationId: string,
+    principalId: string,
+    use: CredentialUse = 'token',
+  ): Promise<OpenCredential> {
     try {
-      return await this.#opened.get(`${organizationId} ${principalId}`, () =>
-        this.#read(organizationId, principalId),
+      return await this.#opened.get(`${organizationId} ${principalId} ${use}`, () =>
+        this.#read(organizationId, principalId, use),
       );
     } catch (cause) {
       if (cause instanceof CredentialError) throw cause;
@@ -62,8 +81,70 @@ export class CredentialStore {
     }
   }
 
-  async #read(organizationId: string, principalId: string): Promise<OpenCredential> {
+  /** Opens a credential of a vault; once for each of its versions. Rejects with a CredentialError. */
+  open(organizationId: string, { id, version, sealed }: VaultCredential): Promise<Record<string, string>> {
+    return this.#vaultSecrets.get(`${id} ${version}`, () => this.#open(organizationId, id, sealed));
+  }
+
+  /** Notes that a credential was used; written now and then, off the request's path. */
+  used(organizationId: string, id: string): void {
+    const now = this.#now();
+    if (now - (this.#usedAt.get(id) ?? Number.NEGATIVE_INFINITY) < usedEveryMs) return;
+    if (this.#usedAt.size > 10_000) this.#usedAt.clear();
+    this.#usedAt.set(id, now);
+    withOrganization(this.#database, organizationId, (tx) =>
+      tx
+        .update(credentials)
+        .set({ lastUsedAt: new Date(now) })
+        .where(eq(credentials.id, id)),
+    ).catch(() => this.#usedAt.delete(id));
+  }
+
+  /** The same credential as it is stored now. Rejects with a CredentialError. */
+  readAnew({ organizationId, id }: OpenCredential): Promise<OpenCredential> {
+    return this.#read(organizationId, id, 'token');
+  }
+
+  /**
+   * Writes a refreshed secret over the version that was read. Answers the new version, undefined when somebody else was
+   * first or the credential is gone.
+   */
+  async replace(
+    credential: OpenCredential,
+    secret: Record<string, string>,
+    detail: Record<string, unknown>,
+  ): Promise<number | undefined> {
+    const { organizationId, id, version } = credential;
+    const sealed = await sealCredential(
+      organizationPublicKey(this.#rootKey, organizationId),
+      credentialBinding(organizationId, id),
+      secret,
+    );
+    const [row] = await withOrganization(this.#database, organizationId, (tx) =>
+      tx
+        .update(credentials)
+        .set({ sealed, detail, version: version + 1, updatedAt: new Date() })
+        .where(and(eq(credentials.id, id), eq(credentials.version, version)))
+        .returning({ version: credentials.version }),
+    );
+    return row?.version;
+  }
+
+  /** Whether a publication is an emulated one, for the calls that carry no credential. Rejects with a CredentialError. */
+  async publication(organizationId: string, publicationId: string): Promise<{ emulated: boolean }> {
+    const [row] = await withOrganization(this.#database, organizationId, (tx) =>
+      tx
+        .select({ emulated: publications.emulated })
+        .from(publications)
+        .where(eq(publications.id, publicationId)),
+    );
+    if (row) return row;
+    throw new CredentialError('missing', `There is no publication ${publicationId}.`);
+  }
+
+  async #read(organizationId: string, principalId: string, use: CredentialUse): Promise<OpenCredential> {
     const isInstallation = principalId.startsWith('inst_');
+    const isCredential = principalId.startsWith('cred_');
     const row = await withOrganization(this.#database, organizationId, async (tx) => {
       const [installation] = isInstallation
         ? await tx
@@ -71,9 +152,16 @@ export class CredentialStore {
             .from(installations)
             .where(eq(installations.id, principalId))
         : [];
-      const publicationId = isInstallation ? installation?.publicationId : principalId;
+      const [named] = isCredential
+        ? await tx
+            .select({ publicationId: credentials.publicationId })
+            .from(credentials)
+            .where(eq(credentials.id, principalId))
+        : [];
+      const owner = isInstallation ? installation?.publicationId : named?.publicationId;
+      const publicationId = isInstallation || isCredential ? owner : principalId;
       if (!publicationId) return undefined;
-      const found = await tx
+      const all = await tx
         .select({ credential: credentials, emulated: publications.emulated })
         .from(credentials)
         .innerJoin(publications, eq(publications.id, publicationId))
@@ -81,12 +169,18 @@ export class CredentialStore {
           isInstallation
             ? or(eq(credentials.installationId, principalId), eq(credentials.publicationId, publicationId))
             : eq(credentials.publicationId, publicationId),
-        );
+        )
+        .orderBy(credentials.id);
+      const found = all.filter(
+        ({ credential }) =>
+          clientKinds.includes(credential.kind) === (use === 'client') &&
+          (!isCredential || use === 'client' || credential.id === principalId),
+      );
       // An installation's own credential says more than its publication's.
       const best =
         found.find(({ credential }) => credential.installationId === principalId) ??
-        found.find(({ credential }) => credential.installationId === null) ??
-        (isInstallation ? undefined : found[0]);
+        found.findLast(({ credential }) => credential.installationId === null) ??
+        (isInstallation ? undefined : found.at(-1));
       return best && { ...best, publicationId, workspaceId: installation?.identity.workspaceId ?? null };
     });
     if (!row) {

@@ -149,6 +149,11 @@ export class InstallationTokens {
   }
 }
 
+/** Whether it is known yet where the App is installed. */
+export function hasInstallation(credential: OpenCredential): boolean {
+  return Boolean(credential.detail.installation_id ?? credential.workspaceId);
+}
+
 function installationIdOf(credential: OpenCredential): string {
   const id = credential.detail.installation_id ?? credential.workspaceId;
   if (id === undefined || id === null || id === '') {

@@ -35,6 +35,11 @@ export function deriveWebhookKey(rootKey: Uint8Array): WebhookKey {
   return symmetric(rootKey, 'wh1', 'webhook-secrets/1');
 }
 
+/** The gateway's key for what comes back to it by way of a browser: OAuth states, and the proofs that go with them. */
+export function deriveStateKey(rootKey: Uint8Array): SymmetricKey {
+  return symmetric(rootKey, 'st1', 'publish-states/1');
+}
+
 /** The egress process's key for what it gives the worker to keep: the CA keys of running sessions. */
 export function deriveSessionKey(rootKey: Uint8Array): SymmetricKey {
   return symmetric(rootKey, 'se1', 'session-authority/1');

@@ -20,6 +20,7 @@ const labels = z.array(z.string().trim().min(1).max(100)).min(1).max(20);
 const inputs = {
   slackMessage: z.strictObject({ personId: id, channel: id, text, threadTs: id.optional() }),
   slackReaction: z.strictObject({ personId: id, channel: id, ts: id, name: id }),
+  slackButton: z.strictObject({ personId: id, channel: id, ts: id, value: z.string().min(1).max(2_000) }),
   githubIssue: z.strictObject({
     personId: id,
     ...place,
@@ -34,8 +35,10 @@ const inputs = {
     title: z.string().trim().min(1).max(255),
     description: z.string().max(100_000).optional(),
     delegate: z.boolean().optional(),
+    /** Which agent; the workplace's own where none is named. */
+    agent: id.optional(),
   }),
-  linearDelegate: z.strictObject({ personId: id }),
+  linearDelegate: z.strictObject({ personId: id, agent: id.optional() }),
   linearPrompt: z.strictObject({ personId: id, body: text, stop: z.boolean().optional() }),
 };
 
@@ -75,6 +78,7 @@ export function workplaceApi(workplace: WorkplaceApiTarget): Hono {
   const numbered = <Given>(given: Given, c: Context) => ({ ...given, number: Number(c.req.param('number')) });
   post('/slack/messages', inputs.slackMessage, (given) => persons.postSlackMessage(defined(given)));
   post('/slack/reactions', inputs.slackReaction, (given) => persons.addSlackReaction(given));
+  post('/slack/buttons', inputs.slackButton, (given) => persons.pressSlackButton(given));
   post('/github/issues', inputs.githubIssue, (given) => persons.openGithubIssue(defined(given)));
   post('/github/issues/:number{[0-9]+}/labels', inputs.githubLabels, (given, c) =>
     persons.labelGithubIssue(defined(numbered(given, c))),
@@ -84,7 +88,7 @@ export function workplaceApi(workplace: WorkplaceApiTarget): Hono {
   );
   post('/linear/issues', inputs.linearIssue, (given) => persons.createLinearIssue(defined(given)));
   post('/linear/issues/:id/delegate', inputs.linearDelegate, (given, c) =>
-    persons.delegateLinearIssue({ ...given, id: c.req.param('id') ?? '' }),
+    persons.delegateLinearIssue(defined({ ...given, id: c.req.param('id') ?? '' })),
   );
   post('/linear/sessions/:id/prompts', inputs.linearPrompt, (given, c) =>
     persons.promptLinearSession(defined({ ...given, sessionId: c.req.param('id') ?? '' })),

@@ -1,10 +1,11 @@
 import type { GithubSite } from './github/github.ts';
 import type { LinearOffice } from './linear/linear.ts';
-import type { UserRecord } from './linear/records.ts';
+import { appUserOf, type UserRecord } from './linear/records.ts';
 import type { WorkplaceSecrets } from './secrets.ts';
 import { type Person, people, seeds, slugOf } from './seeds.ts';
+import { blockActions } from './slack/events.ts';
 import type { SlackWorkspace } from './slack/slack.ts';
-import { typed } from './slack/view.ts';
+import { buttonsOf, typed } from './slack/view.ts';
 
 /** Something that a person wanted to do cannot be done; the message says why. */
 export class WorkplaceError extends Error {
@@ -66,6 +67,33 @@ export class PersonSide {
     await this.#slack(given.personId, 'reactions.add', { channel, timestamp: given.ts, name: given.name });
   }
 
+  /** Presses a button under a message; the agent's app is told. */
+  async pressSlackButton(given: {
+    personId: string;
+    channel: string;
+    ts: string;
+    value: string;
+  }): Promise<void> {
+    const { slack } = this.#options;
+    const { tables, identity, sender } = slack;
+    const channel = await this.#channelId(given.personId, given.channel);
+    const message = tables.message(channel, given.ts);
+    const button = message && buttonsOf(message).find(({ value }) => value === given.value);
+    if (!message || !button) throw new WorkplaceError('There is no such button under that message.');
+    const user = tables.users().find(({ name }) => name === personOf(given.personId).handle);
+    if (!user) throw new WorkplaceError(`${given.personId} is not in Slack.`);
+    const payload = blockActions(identity, {
+      user: { id: user.user_id, name: user.real_name },
+      message: {
+        channel,
+        ts: message.ts,
+        ...(message.thread_ts ? { threadTs: message.thread_ts } : {}),
+      },
+      button,
+    });
+    void sender.send('block_actions', payload, payload.trigger_id);
+  }
+
   async openGithubIssue(given: {
     personId: string;
     owner?: string;
@@ -89,18 +117,26 @@ export class PersonSide {
   }
 
   /** Makes an issue in Linear and, if wanted, delegates it to the agent. */
-  createLinearIssue(given: { personId: string; title: string; description?: string; delegate?: boolean }) {
+  createLinearIssue(given: {
+    personId: string;
+    title: string;
+    description?: string;
+    delegate?: boolean;
+    agent?: string;
+  }) {
     const { desk } = this.#options.linear;
     const user = this.#linearUser(given.personId);
     const description = given.description ?? null;
     const issue = desk.createIssue({ title: given.title, description, creatorId: user.id });
-    const session = given.delegate ? desk.delegate(issue, user.id) : undefined;
+    const session = given.delegate
+      ? desk.delegate(issue, user.id, this.#linearAgent(given.agent))
+      : undefined;
     const identifier = `${desk.records.team.key}-${issue.number}`;
     return { id: issue.id, identifier, ...(session ? { sessionId: session.id } : {}) };
   }
 
   /** Delegates an issue, by id or identifier, to the agent. */
-  delegateLinearIssue(given: { personId: string; id: string }): { sessionId: string } {
+  delegateLinearIssue(given: { personId: string; id: string; agent?: string }): { sessionId: string } {
     const { desk } = this.#options.linear;
     const { records } = desk;
     const user = this.#linearUser(given.personId);
@@ -108,7 +144,7 @@ export class PersonSide {
       ({ id, number }) => id === given.id || `${records.team.key}-${number}` === given.id,
     );
     if (!issue) throw new WorkplaceError(`There is no Linear issue ${given.id}.`);
-    return { sessionId: desk.delegate(issue, user.id).id };
+    return { sessionId: desk.delegate(issue, user.id, this.#linearAgent(given.agent)).id };
   }
 
   /** Writes in an agent session; `stop` asks the agent to stop. */
@@ -179,6 +215,16 @@ export class PersonSide {
     if (!response.ok)
       throw new WorkplaceError(`GitHub refused this: ${String(answer.message)} (${response.status}).`);
     return answer;
+  }
+
+  /** The app user of that name; the workplace's own where none is named. */
+  #linearAgent(handle: string | undefined): UserRecord {
+    const { records } = this.#options.linear;
+    if (handle === undefined) return appUserOf(records);
+    const wanted = handle.replace(/^@/, '');
+    const agent = records.users.find((user) => user.app && user.displayName === wanted);
+    if (!agent) throw new WorkplaceError(`There is no agent ${handle} in Linear.`);
+    return agent;
   }
 
   #linearUser(personId: string): UserRecord {

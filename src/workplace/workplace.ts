@@ -194,6 +194,7 @@ export async function startWorkplace(options: WorkplaceOptions): Promise<Workpla
       async close() {
         listeners.clear();
         for (const sender of senders) sender.close();
+        for (const { apps } of [slack, github, linear]) apps.close();
         linear.desk.close();
         snapshot.close();
         await closeAll();

@@ -98,10 +98,12 @@ describe('GitHub', () => {
       body: `${agent.githubHandle} run \`${curl}\``,
     });
     await answer(number, /status=200/);
-    const { data } = await server.api<{
-      data: { host: string; path: string; credential: string | null; rule: string }[];
-    }>('/v1/egress_requests?limit=100');
-    const read = data.find((row) => row.host === 'api.github.com' && row.path.endsWith(`/issues/${number}`));
-    expect(read?.credential).toBeTruthy();
+    await eventually(async () => {
+      const { data } = await server.api<{
+        data: { host: string; path: string; session_id: string | null; credential: string | null }[];
+      }>('/v1/egress_requests?limit=100');
+      const read = data.find((row) => row.session_id !== null && row.path.endsWith(`/issues/${number}`));
+      return read?.host === 'api.github.com' && read.credential !== null;
+    }, 'the record of a read with a credential');
   });
 });

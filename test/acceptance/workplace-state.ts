@@ -13,7 +13,12 @@ export interface SlackThread {
   channel: string;
   threadTs: string;
   status?: string;
-  messages: { ts: string; author: { name: string; isBot: boolean }; text: string }[];
+  messages: {
+    ts: string;
+    author: { name: string; isBot: boolean };
+    text: string;
+    buttons?: { label: string; value: string }[];
+  }[];
 }
 
 export interface GithubIssue {

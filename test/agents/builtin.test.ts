@@ -5,8 +5,8 @@ import { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js';
 import { StreamableHTTPServerTransport } from '@modelcontextprotocol/sdk/server/streamableHttp.js';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { z } from 'zod';
-import { builtinProgram } from '../../src/agents/builtin/profile.ts';
 import { connectAgent } from '../../src/agents/client.ts';
+import { createPrograms } from '../../src/agents/profiles/index.ts';
 import type { AgentConnection, AgentUpdate, McpServerAddress } from '../../src/agents/program.ts';
 import type { Sandbox } from '../../src/sandbox/sandbox.ts';
 import { createHarness, type Harness, until } from '../sandbox/harness.ts';
@@ -67,7 +67,13 @@ interface Started {
 async function start(
   options: { load?: string; mcpServers?: McpServerAddress[]; model?: string } = {},
 ): Promise<Started> {
-  const program = builtinProgram(harness.home);
+  const openProgram = createPrograms({
+    home: harness.home,
+    vendors: ['anthropic'],
+    install: () => Promise.reject(new Error('unused')),
+  });
+  const choice = { program: 'builtin', command: null, model: 'claude-test-1', system: '' };
+  const program = await openProgram(choice, () => {});
   const sandbox = await harness.port.open(
     harness.spec(program.command, {
       directory,

@@ -77,11 +77,142 @@ test('a tool call whose input comes later is told once, with it', () => {
   );
   expect(out).toEqual([
     { kind: 'tool_use', toolUseId: '1', name: 'Run ls', input: { command: 'ls' } },
+    { kind: 'diff', toolUseId: '1', path: '/workspace/a.txt', oldText: null, newText: 'x' },
     { kind: 'tool_result', toolUseId: '1', text: 'a.txt\nChanged /workspace/a.txt.', isError: false },
     { kind: 'tool_use', toolUseId: '2', name: 'tool', input: {} },
     { kind: 'tool_result', toolUseId: '2', text: '{"code":1}', isError: true },
     { kind: 'tool_use', toolUseId: '3', name: 'never ends', input: {} },
   ]);
+});
+
+test("OpenCode's call, announced with half of its input, is told once it has all of it", () => {
+  const { out } = collect(
+    {
+      sessionUpdate: 'tool_call',
+      toolCallId: '1',
+      title: 'bash',
+      status: 'pending',
+      rawInput: { cwd: '/workspace' },
+    },
+    {
+      sessionUpdate: 'tool_call_update',
+      toolCallId: '1',
+      status: 'in_progress',
+      title: 'ls',
+      rawInput: { command: 'ls', cwd: '/workspace' },
+    },
+    {
+      sessionUpdate: 'tool_call_update',
+      toolCallId: '1',
+      status: 'completed',
+      content: [{ type: 'content', content: { type: 'text', text: 'a' } }],
+      rawOutput: { output: 'a' },
+    },
+  );
+  expect(out).toEqual([
+    { kind: 'tool_use', toolUseId: '1', name: 'bash', input: { command: 'ls', cwd: '/workspace' } },
+    { kind: 'tool_result', toolUseId: '1', text: 'a', isError: false },
+  ]);
+});
+
+test("Claude Code's call has its own name, and Codex' the output of its terminal", () => {
+  const { out } = collect(
+    {
+      sessionUpdate: 'tool_call',
+      toolCallId: '1',
+      title: 'Terminal',
+      status: 'pending',
+      rawInput: {},
+      _meta: { claudeCode: { toolName: 'Bash' } },
+    },
+    { sessionUpdate: 'tool_call_update', toolCallId: '1', rawInput: { command: 'ls' } },
+    { sessionUpdate: 'tool_call_update', toolCallId: '1', status: 'completed', rawOutput: 'a' },
+    {
+      sessionUpdate: 'tool_call',
+      toolCallId: '2',
+      name: 'exec_command',
+      title: 'ls',
+      status: 'in_progress',
+      content: [{ type: 'terminal', terminalId: '2' }],
+      rawInput: { command: 'ls' },
+    },
+    { sessionUpdate: 'tool_call_update', toolCallId: '2', _meta: { terminal_output_delta: { data: 'a\n' } } },
+    {
+      sessionUpdate: 'tool_call_update',
+      toolCallId: '2',
+      status: 'completed',
+      _meta: { terminal_output_delta: { data: 'b\n' } },
+    },
+  );
+  expect(out).toEqual([
+    { kind: 'tool_use', toolUseId: '1', name: 'Bash', input: { command: 'ls' } },
+    { kind: 'tool_result', toolUseId: '1', text: 'a', isError: false },
+    { kind: 'tool_use', toolUseId: '2', name: 'exec_command', input: { command: 'ls' } },
+    { kind: 'tool_result', toolUseId: '2', text: 'a\nb\n', isError: false },
+  ]);
+});
+
+test('a tool of an MCP server is told as that, however the program calls it', () => {
+  for (const title of [
+    'mcp__slack__slack_reply',
+    'slack_slack_reply',
+    'mcp.slack.slack_reply',
+    'slack.slack_reply',
+  ]) {
+    const out: AgentUpdate[] = [];
+    const turn = createTurnUpdates((update) => out.push(update), ['slack']);
+    turn.push({
+      sessionUpdate: 'tool_call',
+      toolCallId: '1',
+      title,
+      status: 'in_progress',
+      rawInput: { text: 'x' },
+    });
+    turn.push({ sessionUpdate: 'tool_call_update', toolCallId: '1', status: 'completed' });
+    expect(out).toEqual([
+      { kind: 'tool_use', toolUseId: '1', name: 'slack_reply', input: { text: 'x' }, mcpServer: 'slack' },
+      { kind: 'tool_result', toolUseId: '1', text: '', isError: false, mcpServer: 'slack' },
+    ]);
+  }
+});
+
+test('notices are kept apart from the answer, menus are dropped, what is unknown is kept', () => {
+  const { out, final } = collect(
+    { sessionUpdate: 'notice', severity: 'warning', title: 'Old model.', description: 'Use another.' },
+    { sessionUpdate: 'available_commands_update', availableCommands: [{ name: 'x' }] },
+    { sessionUpdate: 'session_info_update', title: 'x' },
+    { sessionUpdate: 'hologram', shape: 'cube' },
+    chunk('Done.'),
+  );
+  expect(final).toBe('Done.');
+  expect(out).toEqual([
+    { kind: 'notice', severity: 'warning', text: 'Old model.\nUse another.' },
+    { kind: 'unknown', name: 'hologram', detail: { shape: 'cube' } },
+    { kind: 'message', text: 'Done.' },
+  ]);
+});
+
+test('usage is what the program says of each model call, else what its answer says of the turn', () => {
+  const answered = { inputTokens: 10, outputTokens: 2, cachedReadTokens: 7 };
+  const others: AgentUpdate[] = [];
+  const turn = createTurnUpdates((update) => others.push(update));
+  turn.push({ sessionUpdate: 'usage_update', used: 5, size: 100 });
+  turn.push({ sessionUpdate: 'usage_update', used: 12, size: 100, cost: { amount: 0.5, currency: 'USD' } });
+  turn.end(answered);
+  expect(others).toEqual([
+    { kind: 'context', usedTokens: 12, sizeTokens: 100, costUsd: 0.5 },
+    { kind: 'usage', inputTokens: 10, outputTokens: 2, cacheReadTokens: 7 },
+  ]);
+  const ours: AgentUpdate[] = [];
+  const own = createTurnUpdates((update) => ours.push(update));
+  own.push({
+    sessionUpdate: 'usage_update',
+    used: 5,
+    size: 1,
+    _meta: { tagalong: { inputTokens: 4, outputTokens: 1 } },
+  });
+  own.end(answered);
+  expect(ours).toEqual([{ kind: 'usage', inputTokens: 4, outputTokens: 1 }]);
 });
 
 test('whatever comes, nothing is thrown and nothing grows without bound', () => {

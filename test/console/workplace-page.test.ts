@@ -54,6 +54,26 @@ describe('the workplace page', () => {
     await expect.poll(() => thread.locator('article').count()).toBe(3);
   });
 
+  test('a button under a message is pressed as the person chosen, and what is refused is said beside it', async () => {
+    const { page } = await site.open();
+    await page.getByLabel('You are').selectOption({ label: 'Jonas Weber' });
+    const ts = '1700000000.000100';
+    const buttons = ['Approve', 'Reject'].map((label) => ({ label, value: `${label.toLowerCase()} apr_1` }));
+    const author = { name: 'Ada', isBot: true };
+    const message = { ts, author, text: 'Approval needed', reactions: [], buttons };
+    site.workplace.state.slack.threads.push({ channel: 'C1', threadTs: ts, messages: [message] });
+    site.workplace.changed();
+    const slack = page.getByRole('region', { name: 'Slack' });
+    await slack.getByRole('button', { name: 'Approve' }).click();
+    await expect.poll(() => site.workplace.received.length).toBe(1);
+    expect(site.workplace.received).toEqual([
+      { path: '/slack/buttons', body: { personId: 'jonas', channel: 'C1', ts, value: 'approve apr_1' } },
+    ]);
+    site.workplace.refuse = { path: '/slack/buttons', status: 400, message: 'There is no such button.' };
+    await slack.getByRole('button', { name: 'Reject' }).click();
+    await slack.getByText('There is no such button.').waitFor();
+  });
+
   test('Shift+Enter makes a line, and a message of white space is not sent', async () => {
     const { page } = await site.open();
     const field = page.getByLabel('Message #general');

@@ -1,7 +1,7 @@
 import { eq } from 'drizzle-orm';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { GatewayAdapter } from '../../src/gateway/deps.ts';
-import { createPublication } from '../../src/gateway/publishing.ts';
+import { createPublication } from '../../src/gateway/publish/create.ts';
 import { ignoreReasons } from '../../src/providers/ignore-reasons.ts';
 import { adapters } from '../../src/providers/index.ts';
 import { ProviderError } from '../../src/providers/provider.ts';
@@ -75,7 +75,6 @@ describe('/v1/publications', () => {
       policy: { allowed_hosts: ['example.com', '*.example.org'] },
       emulated: false,
     });
-    expect(asked.at(-1)).toEqual({ organizationId: t.gateway.organizationId, installationId: body.id });
     const id = String(body.id);
     const [installation] = await t.database
       .select()
@@ -84,6 +83,11 @@ describe('/v1/publications', () => {
     expect(installation).toMatchObject({ identity, provider: 'slack' });
     const [credential] = await t.database.select().from(credentials).where(eq(credentials.publicationId, id));
     expect(credential?.installationId).toBe(installation?.id);
+    // It was asked with this very credential.
+    expect(asked.at(-1)).toEqual({
+      organizationId: t.gateway.organizationId,
+      installationId: credential?.id,
+    });
     expect((await t.api('GET', `/v1/publications/${id}`)).body).toEqual(body);
     expect((await t.api('GET', '/v1/publications?provider=slack')).body.data).toContainEqual(body);
     expect((await t.api('GET', '/v1/publications?provider=linear')).body.data).toEqual([]);
@@ -164,7 +168,6 @@ describe('/v1/publications', () => {
     ['a capability of another provider', { capabilities: { 'pr.merge': 'on' } }, 'thread.reply'],
     ['a grant that is none', { capabilities: { 'message.write': 'maybe' } }, 'capabilities.message.write'],
     ['a missing credential', { credentials: { signing_secret: 'a-signing-secret' } }, 'bot_token'],
-    ['no credentials', { credentials: undefined }, 'credentials'],
     ['credentials of another shape', { credentials: 'xoxb-1' }, 'credentials'],
     ['an unknown provider', { provider: 'teams' }, 'provider'],
     ['an unknown field', { emulated: true }, 'emulated'],
@@ -275,13 +278,38 @@ describe('/v1/publications', () => {
     const all = await list(`publication_id=${one.id}`);
     expect(all.map(({ id }) => id)).toEqual([third?.id, second?.id, first?.id]);
     expect(all.map(({ outcome }) => outcome)).toEqual([
-      { kind: 'pending' },
+      { kind: 'pending', message: expect.stringContaining('waits') },
       { kind: 'ignored', reason: 'no_authority', message: ignoreReasons.no_authority },
-      { kind: 'routed', session_id: 'sesn_1' },
+      { kind: 'routed', session_id: 'sesn_1', message: expect.stringContaining('reached the agent') },
     ]);
     expect(await list(`publication_id=${one.id}&outcome=ignored`)).toHaveLength(1);
     expect(JSON.stringify(all)).not.toContain('hello');
     expect((await t.api('GET', `/v1/deliveries/${first?.id}`)).body.id).toBe(first?.id);
     expect((await t.api('GET', '/v1/deliveries?outcome=lost')).status).toBe(400);
+  });
+
+  it('takes a policy of who may address the agent, who approves, and how often, and names what is wrong in it', async () => {
+    const { body } = await publish();
+    const path = `/v1/publications/${body.id}`;
+    const policy = {
+      authority: { who: 'listed', people: ['U1', '@maya'], places: ['C1'], bots: 'allow', max_hops: 2 },
+      approvals: { approvers: ['U2'], needed: 2, self: true, expires_minutes: 5 },
+      limits: { turns_per_anchor_per_hour: 3, turns_per_hour: 30 },
+      allowed_hosts: ['example.com'],
+    };
+    expect((await t.api('POST', path, { policy })).body.policy).toEqual(policy);
+    for (const [wrong, name] of [
+      [{ authority: { who: 'anybody' } }, 'who'],
+      [{ authority: { guests: true } }, 'guests'],
+      [{ approvals: { needed: 0 } }, 'needed'],
+      [{ approvals: { approvers: [] } }, 'approvers'],
+      [{ limits: { turns_per_hour: -1 } }, 'turns_per_hour'],
+      [{ authority: { surprise: 1 } }, 'surprise'],
+    ] as const) {
+      const answer = await t.api('POST', path, { policy: wrong });
+      expect(answer.status).toBe(400);
+      expect(JSON.stringify(answer.body)).toContain(name);
+    }
+    expect((await t.api('GET', path)).body.policy).toEqual(policy);
   });
 });

@@ -39,6 +39,40 @@ describe('/v1/agents', () => {
     expect((await t.api('POST', path, { name: 'Bea' })).status).toBe(409);
   });
 
+  it('lets each agent choose the program that runs it, and refuses what does not go together', async () => {
+    const make = (fields: object) =>
+      t.api('POST', '/v1/agents', { name: 'Ada', model: 'claude-test', ...fields });
+    expect((await make({})).body).toMatchObject({ program: 'builtin', program_command: null });
+    const made = await make({ program: 'opencode', model: 'openai/gpt-5.1' });
+    expect(made.body).toMatchObject({ program: 'opencode', version: 1 });
+    const path = `/v1/agents/${made.body.id}`;
+    const custom = await t.api('POST', path, { program: 'custom', program_command: ['node', '/x.mjs'] });
+    expect(custom.body).toMatchObject({ version: 2, program: 'custom', program_command: ['node', '/x.mjs'] });
+    expect((await t.api('POST', path, { name: 'Bea' })).body).toMatchObject({
+      program_command: ['node', '/x.mjs'],
+    });
+    const back = await t.api('POST', path, { program: 'codex' });
+    expect(back.body).toMatchObject({ version: 4, program: 'codex', program_command: null });
+    expect((await t.api('GET', `${path}?version=1`)).body).toMatchObject({ program: 'opencode' });
+    for (const [fields, message] of [
+      [{ program: 'emacs' }, /program/],
+      [{ program: 'custom' }, /program_command: is required/],
+      [{ program_command: ['x'] }, /for the program custom only/],
+      [{ program: 'custom', program_command: [] }, /program_command/],
+      [{ program: 'codex' }, /codex cannot use claude-test; its models are OpenAI's/],
+      [{ program: 'claude', model: 'openai/gpt-5.1' }, /its models are Anthropic's/],
+      [{ model: 'google/gemini-2.5-pro' }, /builtin cannot use/],
+    ] as const) {
+      const refused = await make(fields);
+      expect([refused.status, JSON.stringify(refused.body)]).toEqual([400, expect.stringMatching(message)]);
+    }
+    const change = await t.api('POST', path, { model: 'claude-test' });
+    expect([change.status, JSON.stringify(change.body)]).toEqual([
+      400,
+      expect.stringContaining('codex cannot use'),
+    ]);
+  });
+
   it('lets one of two writers win who have seen the same version', async () => {
     const { body } = await t.api('POST', '/v1/agents', { name: 'Ada', model: { id: 'claude-test' } });
     const answers = await Promise.all(

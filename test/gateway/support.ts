@@ -22,11 +22,11 @@ import {
   publications,
   webhookSecrets,
 } from '../../src/store/schema.ts';
-import { deriveWebhookKey, organizationPublicKey } from '../../src/vault/keys.ts';
+import { deriveStateKey, deriveWebhookKey, organizationPublicKey } from '../../src/vault/keys.ts';
 import { createFixture } from '../support/fixture.ts';
 
 export const rootKey = randomBytes(32);
-export const secrets = createGatewaySecrets(deriveWebhookKey(rootKey));
+export const secrets = createGatewaySecrets(deriveWebhookKey(rootKey), deriveStateKey(rootKey));
 export const silent = pino({ level: 'silent' });
 
 export interface TestGateway {

@@ -1,6 +1,7 @@
 import { and, eq } from 'drizzle-orm';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { submitAction } from '../../src/outbound/actions.ts';
+import { approvalSetting } from '../../src/outbound/approvals/setting.ts';
 import type { Database } from '../../src/store/connection.ts';
 import { withOrganization } from '../../src/store/organization.ts';
 import { actions, type Grant, outbox } from '../../src/store/schema.ts';
@@ -56,6 +57,7 @@ describe('an action', () => {
         arguments: { text: 'x' },
         turn: { id: stage.turnId, attempt: 1 },
         anchor: { id: stage.anchorId, installationId: stage.installationId },
+        approval: approvalSetting(cloudAdapter(stage.cloud), stage.publicationId, {}),
       });
       throw new Error('stop');
     });
@@ -66,11 +68,6 @@ describe('an action', () => {
 
   it.each<{ tool: string; grants: Record<string, Grant>; reason: RegExp }>([
     { tool: 'slack_delete', grants: {}, reason: /slack:message.delete is not granted/ },
-    {
-      tool: 'slack_canvas',
-      grants: {},
-      reason: /slack:canvas.write needs a person's approval.*not available yet/,
-    },
     { tool: 'slack_reply', grants: { 'thread.reply': 'off' }, reason: /slack:thread.reply is not granted/ },
     {
       tool: 'slack_read_thread',
@@ -99,15 +96,18 @@ describe('an action', () => {
     expect((await rows(stage)).map((row) => row.state)).toEqual(['refused', 'refused']);
   });
 
-  it('is refused once people without authority were read, but for reading and replying in the anchor', async () => {
+  it('waits for a person once people without authority were read, but for reading and replying in the anchor', async () => {
     const stage = await createStage(database);
     await giveMessage(stage, { authority: false, turnId: null, state: 'waiting' });
     expect(await stage.submit('slack_react', { text: 'eyes' })).toMatchObject({ kind: 'queued' });
     await giveMessage(stage, { authority: false });
-    expect(await stage.submit('slack_react', { text: 'tada' })).toMatchObject({
-      kind: 'refused',
+    const asked = await stage.submit('slack_react', { text: 'tada' });
+    expect(asked).toMatchObject({ kind: 'waiting', approvalId: expect.stringMatching(/^apr_/) });
+    expect(await stage.action(asked.actionId)).toMatchObject({
+      state: 'waiting',
       reason: expect.stringContaining('people without authority'),
     });
+    expect(await stage.submit('slack_delete', { text: 'x' })).toMatchObject({ kind: 'refused' });
     expect(await stage.submit('slack_reply', { text: 'x' })).toMatchObject({ kind: 'queued' });
     expect(await stage.submit('slack_read_thread', {})).toMatchObject({ kind: 'perform' });
   });

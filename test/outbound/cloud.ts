@@ -133,8 +133,10 @@ export function cloudAdapter(cloud: Cloud, name: ProviderName = 'slack'): Provid
     webhook: { maxBodyBytes: 1, keptHeaders: [], verify: never, deliveryId: never },
     signals: never,
     mayAddress: never,
+    placeNames: () => [],
     splitCredentials: never,
     whoAmI: never,
+    publishFlow: { manifest: never, create: never, appFields: [], installUrl: never, revoke: never },
     async presence(_context, target, phase, text) {
       const error = cloud.presenceErrors.shift();
       if (error) throw error;
@@ -147,6 +149,8 @@ export function cloudAdapter(cloud: Cloud, name: ProviderName = 'slack'): Provid
       writeTool('slack_idempotent', 'slack:thread.reply', true, true),
       writeTool('slack_react', 'slack:reaction.add', true),
       writeTool('slack_canvas', 'slack:canvas.write', true),
+      writeTool('ask_approval', 'slack:thread.reply', false),
+      writeTool('close_approval', 'slack:thread.reply', false),
       writeTool('slack_delete', 'slack:message.delete', true),
       {
         name: 'slack_read_thread',

@@ -13,6 +13,7 @@ import {
   type InternalServer,
 } from '../../src/outbound/internal.ts';
 import { createSendJob } from '../../src/outbound/send.ts';
+import { sessionPort } from '../../src/sessions/session-port.ts';
 import type { Jobs } from '../../src/store/jobs.ts';
 import { actions, type Grant } from '../../src/store/schema.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
@@ -61,6 +62,7 @@ export function setUpInternalServer(): InternalHarness {
     socketPath = join(folder, 'internal.sock');
     const send = createSendJob({
       database: test.database,
+      sessions: sessionPort,
       adapters: cloudAdapters(new Cloud()),
       platformFetch,
       workerId: 'worker_a',

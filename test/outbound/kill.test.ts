@@ -3,10 +3,12 @@ import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { fileURLToPath } from 'node:url';
+import { and, eq } from 'drizzle-orm';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { messages } from '../../src/store/schema.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import type { Post } from './cloud.ts';
-import { createStage, type Stage } from './stage.ts';
+import { ask, createStage, giveMessage, type Stage, voteOn } from './stage.ts';
 
 const program = fileURLToPath(new URL('./send-process.ts', import.meta.url));
 
@@ -65,4 +67,35 @@ describe('a sender that is killed (SIGKILL)', () => {
     expect(stage.cloud.lookups).toHaveLength(1);
     for (const id of ids) expect(await stage.action(id)).toMatchObject({ state: 'sent' });
   });
+
+  it.each(['before', 'after'] as const)(
+    'between the decision over a request and its sending, %s it arrived: sent once, and told once',
+    async (moment) => {
+      const stage = await createStage(test.database);
+      await giveMessage(stage);
+      const { approvalId, actionId } = await ask(stage, 'plans');
+      await voteOn(stage, approvalId);
+      // The first post is the question.
+      await killAt(stage, 2, moment);
+      await stage.expireLease();
+      await stage.send({ workerId: 'worker_b' });
+      await stage.send({ workerId: 'worker_b' });
+      expect(stage.cloud.posts.map(({ tool }) => tool)).toEqual([
+        'ask_approval',
+        'slack_canvas',
+        'close_approval',
+      ]);
+      expect(await stage.action(actionId)).toMatchObject({ state: 'sent' });
+      const told = await test.database
+        .select()
+        .from(messages)
+        .where(
+          and(
+            eq(messages.sessionId, stage.sessionId),
+            eq(messages.externalKey, `approval:${approvalId}:result`),
+          ),
+        );
+      expect(told).toMatchObject([{ state: 'waiting', wakes: true }]);
+    },
+  );
 });

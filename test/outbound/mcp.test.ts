@@ -19,7 +19,7 @@ describe('the MCP server: tools/list', () => {
       'slack_read_thread',
     ]);
     expect(byName.get('slack_canvas')?.description).toMatch(
-      /person must approve.*slack:canvas.write.*refused for now/,
+      /person must approve.*slack:canvas.write.*waiting_for_approval/,
     );
     expect(byName.get('slack_reply')).toMatchObject({
       inputSchema: {
@@ -77,7 +77,7 @@ describe('the MCP server: tools/call', () => {
     expect(await recorded(stage)).toMatchObject([{ state: 'failed', reason: 'channel_is_archived' }]);
   });
 
-  it('refuses what is not granted, on ask, or unlisted, saying what would allow it', async () => {
+  it('refuses what is not granted or unlisted, saying what would allow it, and asks people for what is on ask', async () => {
     await serve();
     const stage = await stageWith();
     const client = await connectTo(stage.sessionId);
@@ -86,18 +86,23 @@ describe('the MCP server: tools/call', () => {
       text: "Refused: slack:message.delete is not granted to this publication. An admin can grant it in the publication's settings.",
     });
     expect(await call(client, 'slack_canvas', { text: 'x' })).toMatchObject({
-      isError: true,
-      text: expect.stringMatching(/slack:canvas.write.*approval.*not available yet/),
+      isError: false,
+      text: expect.stringMatching(/^waiting_for_approval apr_/),
     });
-    expect(await recorded(stage)).toMatchObject([{ state: 'refused' }, { state: 'refused' }]);
+    const states = async () => (await recorded(stage)).map(({ tool, state }) => [tool, state]);
+    expect((await states()).sort()).toEqual([
+      ['ask_approval', expect.stringMatching(/queued|sent/)],
+      ['slack_canvas', 'waiting'],
+      ['slack_delete', 'refused'],
+    ]);
     for (const name of ['reply', 'failure', 'nope', '__proto__', '']) {
       expect(await call(client, name, { text: 'x' })).toMatchObject({
         isError: true,
         text: expect.stringContaining('There is no tool'),
       });
     }
-    expect(await recorded(stage)).toHaveLength(2);
-    expect(stage.cloud.posts).toEqual([]);
+    expect(await recorded(stage)).toHaveLength(3);
+    expect(stage.cloud.posts.filter(({ tool }) => tool !== 'ask_approval')).toEqual([]);
   });
 
   it('names the field that is wrong, and records nothing', async () => {

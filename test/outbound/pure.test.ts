@@ -3,12 +3,13 @@ import { afterError } from '../../src/outbound/attempt.ts';
 import { longestWaitMs, unauthorizedWaitMs, waitMs } from '../../src/outbound/backoff.ts';
 import { canonicalJson, hashCall } from '../../src/outbound/canonical-json.ts';
 import { boundText, cleanRecord, textOf } from '../../src/outbound/clean-text.ts';
-import { findLeak } from '../../src/outbound/leak-check.ts';
+
 import { anchorPostTools, postedText } from '../../src/outbound/posted-text.ts';
 import { planRow } from '../../src/outbound/queue.ts';
 import { createRateLimit } from '../../src/outbound/rate.ts';
 import { adapters } from '../../src/providers/index.ts';
 import { ProviderError } from '../../src/providers/provider.ts';
+import { findLeak } from '../../src/vault/leaks.ts';
 import { TestClock } from './stage.ts';
 
 describe('canonicalJson', () => {

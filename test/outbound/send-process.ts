@@ -1,5 +1,6 @@
 /** A worker that sends for one anchor, as a process that can be killed. Arguments: database URL, cloud URL, ids. */
 import { createSendJob } from '../../src/outbound/send.ts';
+import { sessionPort } from '../../src/sessions/session-port.ts';
 import { connect } from '../../src/store/connection.ts';
 import { Cloud, cloudAdapters } from './cloud.ts';
 import { silent } from './stage.ts';
@@ -8,6 +9,7 @@ const [databaseUrl = '', cloudUrl = '', organizationId = '', anchorId = ''] = pr
 const database = connect({ url: databaseUrl });
 await createSendJob({
   database,
+  sessions: sessionPort,
   adapters: cloudAdapters(new Cloud()),
   platformFetch: () => (input, init) => fetch(new URL(new URL(String(input)).pathname, cloudUrl), init),
   workerId: `worker_${process.pid}`,

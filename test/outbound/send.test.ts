@@ -1,5 +1,6 @@
 import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { createSendJob } from '../../src/outbound/send.ts';
+import { sessionPort } from '../../src/sessions/session-port.ts';
 import type { Database } from '../../src/store/connection.ts';
 import { createTestDatabase } from '../support/database.ts';
 import { cloudAdapters } from './cloud.ts';
@@ -50,6 +51,7 @@ describe('the outbox', () => {
     await other.post('one');
     const job = createSendJob({
       database,
+      sessions: sessionPort,
       adapters: cloudAdapters(other.cloud),
       platformFetch: other.cloud.platformFetch,
       workerId: 'worker_a',

@@ -1,8 +1,11 @@
 import { eq, sql } from 'drizzle-orm';
 import { pino } from 'pino';
 import { type ActionInput, type Submission, submitAction } from '../../src/outbound/actions.ts';
+import { type VoteInput, type VoteOutcome, vote } from '../../src/outbound/approvals/decide.ts';
+import { approvalSetting } from '../../src/outbound/approvals/setting.ts';
 import type { SendDependencies } from '../../src/outbound/dependencies.ts';
 import { createSendJob } from '../../src/outbound/send.ts';
+import { sessionPort } from '../../src/sessions/session-port.ts';
 import type { Database } from '../../src/store/connection.ts';
 import { newId } from '../../src/store/ids.ts';
 import { withOrganization } from '../../src/store/organization.ts';
@@ -66,6 +69,7 @@ export async function createStage(database: Database, options: FixtureOptions = 
         arguments: input,
         turn: { id: turnId, attempt: 1 },
         anchor: { id: anchorId, installationId },
+        approval: approvalSetting(adapters.slack, publicationId, options.policy ?? {}),
         ...over,
       }),
     );
@@ -95,6 +99,7 @@ export async function createStage(database: Database, options: FixtureOptions = 
         clock: clock.read,
         logger: silent,
         random: () => 0.5,
+        sessions: sessionPort,
         ...over,
       })({ organizationId, anchorId }),
     action: async (id) => one(await database.select().from(actions).where(eq(actions.id, id))),
@@ -115,6 +120,35 @@ export async function createStage(database: Database, options: FixtureOptions = 
       return found.rows[0] && { runAt: new Date(found.rows[0].run_at) };
     },
   };
+}
+
+/** Asks people for leave to do what is on ask, as a call of the agent does. */
+export async function ask(stage: Stage, text: string): Promise<{ approvalId: string; actionId: string }> {
+  const submission = await stage.submit('slack_canvas', { text });
+  if (submission.kind !== 'waiting') throw new Error(`it was ${submission.kind}`);
+  return submission;
+}
+
+/** One person's word, in a transaction of its own. */
+export function voteOn(
+  stage: Stage,
+  approvalId: string,
+  over: Partial<VoteInput> = {},
+): Promise<VoteOutcome> {
+  return withOrganization(stage.database, stage.organizationId, (tx) =>
+    vote(
+      tx,
+      { adapters: cloudAdapters(stage.cloud), sessions: sessionPort },
+      {
+        approvalId,
+        anchorId: stage.anchorId,
+        decision: 'approve',
+        voter: { id: 'U2', name: 'Maya', kind: 'person', hasAuthority: true },
+        now: stage.clock.read(),
+        ...over,
+      },
+    ),
+  );
 }
 
 /** A message that a turn was given. */

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { parseCapability } from '../../src/capabilities/decide.ts';
 import {
+  type Asked,
   type Delivery,
   type ProviderAdapter,
   ProviderError,
@@ -24,12 +25,21 @@ export interface ContractOptions {
   failures: Record<'rate_limited' | 'unavailable' | 'unauthorized' | 'refused', Answer>;
   /** What the vendor says to a call that works. */
   success(call: string): Answer;
+  /** A signed delivery by which a person decides over a request. */
+  decision(decision: 'approve' | 'reject', id: string): WebhookRequest;
+  /** The hop count in what was sent. */
+  hopsIn(request: Record<string, unknown>): number | undefined;
+  /** Somebody, and what the vendor says of people of each kind. */
+  asked: Asked;
+  standings: { member(call: string): Answer } & Record<string, (call: string) => Answer>;
+  placeNames: string[];
   credentials: { valid: Record<string, unknown>; secretFields: string[] };
   /** The official verifier; throws or answers false for a wrong signature. */
   official(request: WebhookRequest, key: string): boolean | Promise<boolean>;
 }
 
 const mark = '3f2b8c1e-7f1a-4c5e-9a55-0d6f6f1f2a3b';
+const approvalId = 'apr_000000000000000000000000';
 
 /** What each provider's adapter must do alike. */
 export function providerContract(options: ContractOptions): void {
@@ -154,7 +164,7 @@ export function providerContract(options: ContractOptions): void {
         expect(tool.description.length).toBeGreaterThan(20);
       }
       const unlisted = adapter.tools.filter((tool) => !tool.listed).map((tool) => tool.name);
-      expect(unlisted.sort()).toEqual(['failure', 'reply']);
+      expect(unlisted.sort()).toEqual(['ask_approval', 'close_approval', 'failure', 'reply']);
     });
 
     test('refuse a place that is not theirs, without a call', async () => {
@@ -233,6 +243,107 @@ export function providerContract(options: ContractOptions): void {
     });
   });
 
+  describe(`${adapter.name}: requests for approval`, () => {
+    const tool = (name: string) =>
+      adapter.tools.find((each) => each.name === name) ?? expect.fail(`no tool ${name}`);
+    const sent = async (name: string, input: Record<string, unknown>) => {
+      const cloud = createCloud((request) => options.success(request.call));
+      await tool(name)
+        .perform({ fetch: cloud.fetch, identity }, input, { ...target, hops: 3 }, mark)
+        .catch(() => undefined);
+      return cloud.requests.map(({ form, json }) => ({ ...form, ...json }));
+    };
+    const asked = {
+      approval_id: approvalId,
+      title: 'Post in another channel',
+      shown: 'text: look ``` at <!channel> and </pre> & ````',
+      rules: 'One of the people with authority here must approve.',
+    };
+
+    test('show all of it and how to decide, in what cannot be ended from inside', async () => {
+      const [request] = await sent('ask_approval', asked);
+      const text = JSON.stringify(request);
+      expect(text).toContain(approvalId);
+      expect(text).toMatch(/look ``` at/);
+      expect(text).toContain(asked.title);
+      expect(text).toContain(`approve ${approvalId}`);
+      expect(text).toContain(`reject ${approvalId}`);
+      // Where code is fenced by a run of backticks, the run is longer than any inside.
+      const fence = /(`{3,})(?:text)?\\ntext: look/.exec(text)?.[1];
+      if (fence) expect(fence.length).toBeGreaterThan(4);
+    });
+
+    test('are decided in the words that they name, by whom the vendor says, and by nobody else’s bytes', () => {
+      for (const decision of ['approve', 'reject'] as const) {
+        const [signal] = adapter.signals(delivered(options.decision(decision, approvalId)), identity);
+        expect(signal).toMatchObject({
+          kind: 'decision',
+          decision,
+          approvalId,
+          author: { kind: 'person', id: expect.stringMatching(/./) },
+          anchor: { key: expect.stringMatching(/./) },
+        });
+        const elsewhere = { ...identity, workspaceId: 'elsewhere' };
+        const [other] = adapter.signals(delivered(options.decision(decision, approvalId)), elsewhere);
+        expect(other?.kind).toBe('ignored');
+      }
+      for (const odd of ['apr_1', `${approvalId}0`, approvalId.toUpperCase().replace('APR', 'APQ'), '']) {
+        const [signal] = adapter.signals(delivered(options.decision('approve', odd)), identity);
+        expect(signal?.kind).not.toBe('decision');
+      }
+    });
+
+    test('carry the hops of what led to them', async () => {
+      const [request] = await sent('ask_approval', asked);
+      expect(options.hopsIn(request ?? {})).toBe(3);
+    });
+  });
+
+  describe(`${adapter.name}: who people are`, () => {
+    const standings = Object.entries(options.standings);
+    const ask = (answer: (call: string) => Answer) => {
+      const cloud = createCloud((request) => answer(request.call));
+      return adapter.mayAddress({ fetch: cloud.fetch, identity }, options.asked, { fresh: true });
+    };
+
+    test.each(standings)('%s', async (kind, answer) => {
+      const judgement = await ask(answer);
+      if (kind === 'member') expect(judgement).toEqual({ allowed: true });
+      else expect(judgement).toMatchObject({ allowed: false, kind, detail: expect.stringMatching(/\w{3}/) });
+    });
+
+    test('is remembered, unless it is wanted fresh', async () => {
+      let calls = 0;
+      const cloud = createCloud((request) => {
+        calls += 1;
+        return options.standings.member(request.call);
+      });
+      const context = { fetch: cloud.fetch, identity };
+      const first = await adapter.mayAddress(context, options.asked, { fresh: true });
+      const once = calls;
+      expect(await adapter.mayAddress(context, options.asked)).toEqual(first);
+      expect(calls).toBe(once);
+      await adapter.mayAddress(context, options.asked, { fresh: true });
+      expect(calls).toBe(2 * once);
+    });
+
+    test('bots have no authority, and nobody is asked about them', async () => {
+      const cloud = createCloud(() => ({}));
+      const author = { id: 'B1', kind: 'bot' as const };
+      const judgement = await adapter.mayAddress(
+        { fetch: cloud.fetch, identity },
+        { ...options.asked, author },
+      );
+      expect(judgement).toMatchObject({ allowed: false, kind: 'bot' });
+      expect(cloud.requests).toHaveLength(0);
+    });
+
+    test('places have names that a policy can list', () => {
+      expect(adapter.placeNames(target.place)).toEqual(options.placeNames);
+      expect(adapter.placeNames({})).toEqual([]);
+    });
+  });
+
   describe(`${adapter.name}: presence`, () => {
     test('can be shown twice and ended twice', async () => {
       const cloud = createCloud((request) => options.success(request.call));
@@ -288,6 +399,14 @@ export function providerContract(options: ContractOptions): void {
 
 function validInput(name: string): Record<string, unknown> {
   if (name.endsWith('react')) return { emoji: 'eyes' };
+  if (name === 'ask_approval') {
+    return { approval_id: approvalId, title: 'Post', shown: 'text: Hello.', rules: 'One must approve.' };
+  }
+  if (name === 'close_approval') {
+    return { approval_id: approvalId, title: 'Post', outcome: 'Approved by Maya.', prompt_mark: mark };
+  }
+  if (name.endsWith('create_issue')) return { title: 'Hello.' };
+  if (name.endsWith('post_message')) return { channel: 'C222', text: 'Hello.' };
   if (name.endsWith('comment')) return { body: 'Hello.' };
   return name.includes('read') ? {} : { text: 'Hello.' };
 }

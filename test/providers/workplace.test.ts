@@ -220,3 +220,120 @@ test('Linear: a delegated issue is answered in its agent session', async () => {
   expect(text).toContain('See the pull request.');
   expect(text).toContain('"kind":"you"');
 });
+
+/** Asks, closes the question, and looks at what the vendor then holds. */
+async function askAndClose(
+  provider: ProviderName,
+  signal: Signal,
+  context: ProviderContext,
+): Promise<ToolTarget> {
+  if (!isAddressed(signal)) throw new Error('not addressed');
+  const adapter = adapters[provider];
+  const tool = (name: string) => adapter.tools.find((each) => each.name === name) ?? expect.fail(name);
+  const target: ToolTarget = {
+    place: signal.anchor.place,
+    message: signal.place,
+    hops: 2,
+    askerId: signal.author.id,
+  };
+  const approval_id = 'apr_000000000000000000000000';
+  const question = { approval_id, title: 'Post', shown: 'text: Hello.', rules: 'One must approve.' };
+  const ask = tool('ask_approval');
+  expect(await ask.reconcile?.(context, question, target, mark(20))).toBeUndefined();
+  const asked = await ask.perform(context, question, target, mark(20));
+  expect((await ask.reconcile?.(context, question, target, mark(20)))?.ref).toEqual(asked.ref);
+  const outcome = { approval_id, title: 'Post', outcome: 'Approved by Maya.', prompt_mark: mark(20) };
+  const close = tool('close_approval');
+  const closed = await close.perform(context, outcome, target, mark(21));
+  expect(await close.perform(context, outcome, target, mark(21))).toEqual(closed);
+  const gone = await close.perform(context, { ...outcome, prompt_mark: mark(99) }, target, mark(22));
+  expect(gone.text).toMatch(/not there any more|Said/);
+  return target;
+}
+
+test('Slack: a question becomes its outcome; a post elsewhere is made once, and nothing private goes public', async () => {
+  const adapter = adapters.slack;
+  const context = await contextOf(adapter);
+  await workplace.persons.postSlackMessage({
+    personId: 'maya',
+    channel: 'general',
+    text: '@ada ask somebody',
+  });
+  const signal = await signalFrom(adapter, context, isAddressed);
+  const target = await askAndClose('slack', signal, context);
+  const threads = workplace.state().slack.threads.flatMap(({ messages }) => messages);
+  expect(threads.filter(({ text }) => text.includes('Approved by Maya'))).toMatchObject([
+    { text: expect.stringContaining('Post') },
+  ]);
+  expect(threads.some(({ buttons }) => buttons)).toBe(false);
+
+  const post = adapter.tools.find(({ name }) => name === 'slack_post_message') ?? expect.fail('no tool');
+  const channel =
+    workplace.slack.tables.channels().find(({ name }) => name === 'support') ?? expect.fail('no channel');
+  const input = { channel: channel.channel_id, text: 'Hello, *support*.' };
+  expect(await post.reconcile?.(context, input, target, mark(30))).toBeUndefined();
+  const sent = await post.perform(context, input, target, mark(30));
+  expect(await post.reconcile?.(context, input, target, mark(30))).toEqual(sent);
+
+  const general = workplace.slack.tables.channel(target.place.channel) ?? expect.fail('no channel');
+  const rows = workplace.slack.tables.rows('channels');
+  rows.update(general.id, { is_private: true });
+  await expect(post.perform(context, input, target, mark(31))).rejects.toMatchObject({
+    code: 'refused',
+    message: expect.stringContaining('private conversation'),
+  });
+  rows.update(general.id, { is_private: false });
+  rows.update(channel.id, {
+    is_private: true,
+    members: channel.members.filter((id) => id !== target.askerId),
+  });
+  await expect(post.perform(context, input, target, mark(32))).rejects.toMatchObject({
+    code: 'refused',
+    message: expect.stringContaining('not a member'),
+  });
+  rows.update(channel.id, { is_private: false, members: channel.members });
+});
+
+test('Slack: a word that one person sees', async () => {
+  const adapter = adapters.slack;
+  const context = await contextOf(adapter);
+  await workplace.persons.postSlackMessage({
+    personId: 'guest',
+    channel: 'general',
+    text: '@ada hello again',
+  });
+  const signal = await signalFrom(adapter, context, isAddressed);
+  if (!isAddressed(signal)) throw new Error('not addressed');
+  await adapter.whisper?.(context, signal.anchor.place, signal.author.id, 'Not for you.');
+  expect(JSON.stringify(workplace.state())).not.toContain('Not for you.');
+});
+
+test('GitHub: a question becomes its outcome, and an issue is opened once', async () => {
+  const adapter = adapters.github;
+  const context = await contextOf(adapter);
+  await workplace.persons.openGithubIssue({ personId: 'maya', title: 'Ask somebody', body: '@ada please' });
+  const signal = await signalFrom(adapter, context, isAddressed);
+  const target = await askAndClose('github', signal, context);
+  const issue = workplace.state().github.issues.find(({ title }) => title === 'Ask somebody');
+  expect(issue?.comments.filter(({ body }) => body.includes('Approved by Maya'))).toHaveLength(1);
+  const create = adapter.tools.find(({ name }) => name === 'github_create_issue') ?? expect.fail('no tool');
+  const input = { title: 'The rest', body: 'See above.' };
+  expect(await create.reconcile?.(context, input, target, mark(30))).toBeUndefined();
+  const made = await create.perform(context, input, target, mark(30));
+  expect(await create.reconcile?.(context, input, target, mark(30))).toEqual(made);
+});
+
+test('Linear: a question is answered by its outcome, and an issue is created once', async () => {
+  const adapter = adapters.linear;
+  const context = await contextOf(adapter);
+  workplace.persons.createLinearIssue({ personId: 'maya', title: 'Ask somebody', delegate: true });
+  const signal = await signalFrom(adapter, context, isAddressed);
+  const target = await askAndClose('linear', signal, context);
+  const create = adapter.tools.find(({ name }) => name === 'linear_create_issue') ?? expect.fail('no tool');
+  const input = { title: 'The rest', description: 'See above.' };
+  expect(await create.reconcile?.(context, input, target, mark(30))).toBeUndefined();
+  const made = await create.perform(context, input, target, mark(30));
+  expect(made.text).toMatch(/^Created ENG-\d+/);
+  expect(await create.perform(context, input, target, mark(30))).toEqual(made);
+  expect(workplace.state().linear.issues.filter(({ title }) => title === 'The rest')).toHaveLength(1);
+});

@@ -88,6 +88,21 @@ test('the environment holds what was asked for, the proxy, and no way around it'
   });
 });
 
+test('a program may be told to reach the loopback of its sandbox directly, and nothing else', async () => {
+  const names = '127.0.0.1,localhost,::1';
+  const { stdout } = await harness.run('echo $NO_PROXY $no_proxy', { env: { NO_PROXY: names } });
+  expect(stdout).toBe(`${names} ${names}\n`);
+  const more = await harness.run('echo [$NO_PROXY]', { env: { NO_PROXY: `${names},example.com` } });
+  expect(more.stdout).toBe('[]\n');
+});
+
+test('settings of the program are there to read and not to change, and those of an earlier start are gone', async () => {
+  const files = { 'a.json': '{"a":1}', 'AGENTS.md': 'Be kind.' };
+  const script =
+    'cat /opt/tagalong/settings/*; echo x 2>/dev/null > /opt/tagalong/settings/a.json || echo read-only';
+  expect((await harness.run(script, { files })).stdout).toBe('Be kind.{"a":1}read-only\n');
+});
+
 test('a port on the loopback of the host is not reachable', async () => {
   const server = createServer((socket) => socket.end('host\n'));
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));

@@ -2,7 +2,7 @@ import http from 'node:http';
 import type net from 'node:net';
 import tls from 'node:tls';
 import { SessionAuthority } from '../../src/vault/egress/certificates.ts';
-import type { ListenerHandle } from '../../src/vault/egress/protocol.ts';
+import type { ListenerHandle, ListenerRole } from '../../src/vault/egress/protocol.ts';
 
 export type Handler = (request: http.IncomingMessage, response: http.ServerResponse, host: string) => void;
 
@@ -10,7 +10,8 @@ export interface TestProxy {
   caCertificatePem: string;
   /** Targets of every CONNECT, `host:port`. */
   connects: string[];
-  serve(handle: ListenerHandle): Promise<void>;
+  /** The proxy's listener; the others are left alone. */
+  serve(handle: ListenerHandle, role?: ListenerRole): Promise<void>;
   close(): void;
 }
 
@@ -43,7 +44,8 @@ export async function startTestProxy(handler: Handler): Promise<TestProxy> {
   return {
     caCertificatePem: authority.certificatePem,
     connects,
-    async serve(handle) {
+    async serve(handle, role = 'proxy') {
+      if (role !== 'proxy') return;
       const server = http.createServer((request, response) => {
         handler(request, response, request.headers.host ?? '');
       });

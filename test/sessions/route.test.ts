@@ -28,6 +28,8 @@ function adapterOf(mayAddress: MayAddress = async () => ({ allowed: true })): Pr
   return {
     signals: (delivery: { body: Buffer }) => JSON.parse(delivery.body.toString()) as Signal[],
     mayAddress,
+    placeNames: () => [],
+    tools: [{ name: 'failure', capability: 'slack:thread.reply' }],
   } as unknown as ProviderAdapter;
 }
 
@@ -50,6 +52,7 @@ function routeJob(mayAddress?: MayAddress) {
     database,
     adapters: { slack: adapter, github: adapter, linear: adapter },
     platformFetch: () => fetch,
+    clock: () => new Date(),
     logger: pino({ level: 'silent' }),
   });
 }
@@ -178,8 +181,12 @@ describe('the route job', () => {
 
   it('ignores who has no authority, and starts nothing', async () => {
     const fixture = await createFixture(database);
-    const settled = await route(fixture, [mention()], async () => ({ allowed: false, detail: 'a guest' }));
-    expect(settled).toMatchObject({ outcome: 'ignored', reason: 'no_authority' });
+    const settled = await route(fixture, [mention()], async () => ({
+      allowed: false,
+      kind: 'guest',
+      detail: 'a guest',
+    }));
+    expect(settled).toMatchObject({ outcome: 'ignored', reason: 'no_authority: a guest' });
     expect(await sessionsOf(fixture)).toHaveLength(0);
   });
 

@@ -11,7 +11,7 @@ import {
   parseAuthority,
   parseHostPattern,
 } from '../../src/vault/egress/host-names.ts';
-import { checkModelBody } from '../../src/vault/egress/model-door.ts';
+import { checkModelBody, modelEndpoint } from '../../src/vault/egress/model-door.ts';
 import { decideProviderRequest, type RequestNeeds } from '../../src/vault/egress/provider-door.ts';
 import { checkRequest } from '../../src/vault/egress/request-gate.ts';
 import { parseTarget } from '../../src/vault/egress/request-target.ts';
@@ -348,6 +348,12 @@ describe('model bodies', () => {
       },
     ],
     ['responses', { input: 'x', tools: [{ type: 'function' }, { type: 'custom' }] }],
+    [
+      'responses',
+      { tools: [{ type: 'namespace', name: 'mcp__slack', description: 'x', tools: [{ type: 'function' }] }] },
+    ],
+    ['gemini', { contents: [], tools: [{ functionDeclarations: [{}] }, { function_declarations: [{}] }] }],
+    ['gemini', { contents: [{ parts: [{ inlineData: { mimeType: 'image/png', data: 'x' } }] }] }],
   ] as const)('%s: %j is let through', (wire, body) => expect(checkModelBody(wire, body)).toBeUndefined());
 
   it.each([
@@ -378,10 +384,35 @@ describe('model bodies', () => {
     ['responses', { input: [{ content: [{ type: 'input_image', image_url: 'https://evil.test' }] }] }],
     ['responses', { input: [{ content: [{ type: 'input_file', file_url: 'https://evil.test' }] }] }],
     ['responses', { prompt: { id: 'p' } }],
+    ['responses', { tools: [{ type: 'namespace', tools: [{ type: 'function' }, { type: 'web_search' }] }] }],
+    ['responses', { tools: [{ type: 'namespace', server_url: 'u', tools: [] }] }],
+    ['responses', { tools: [{ type: 'namespace', tools: [{ type: 'namespace', tools: [] }] }] }],
+    ['responses', { tools: [{ type: 'namespace' }] }],
+    ['gemini', { tools: [{ googleSearch: {} }] }],
+    ['gemini', { tools: [{ functionDeclarations: [], url_context: {} }] }],
+    ['gemini', { tools: [{ codeExecution: {} }] }],
+    ['gemini', { contents: [{ parts: [{ fileData: { fileUri: 'https://evil.test' } }] }] }],
+    ['gemini', { contents: [{ parts: [{ file_data: { file_uri: 'https://evil.test' } }] }] }],
+    ['gemini', { cachedContent: 'cachedContents/x' }],
     ['messages', null],
     ['messages', 'x'],
     ['messages', []],
   ] as const)('%s: %j is refused', (wire, body) => expect(checkModelBody(wire, body)).toBeDefined());
+
+  it.each([
+    ['google', 'POST', '/v1beta/models/gemini-2.5-pro:streamGenerateContent', 'gemini'],
+    ['google', 'POST', '/v1beta/models/gemini-2.5-pro:countTokens', 'gemini'],
+    ['google', 'POST', '/v1beta/models/a/b:generateContent', undefined],
+    ['google', 'POST', '/v1beta/models/x:batchGenerateContent', undefined],
+    ['google', 'POST', '/v1beta/models/*:generateContent', undefined],
+    ['google', 'POST', '/v1beta/files', undefined],
+    ['google', 'GET', '/v1beta/models/gemini-2.5-pro:generateContent', undefined],
+    ['openai', 'POST', '/v1/responses/compact', undefined],
+    ['openai', 'POST', '/v1/responses', 'responses'],
+  ] as const)('%s: %s %s is the endpoint %s', (model, method, path, wire) => {
+    const found = modelEndpoint(model, method, path);
+    expect(found.ok ? found.wire : undefined).toBe(wire);
+  });
 
   it('judges a deeply nested body without falling over', () => {
     let deep: unknown = { source: { type: 'url' } };
@@ -395,7 +426,10 @@ const policy: SessionPolicy = {
   sessionId: 'sesn_a',
   ended: false,
   installationId: 'inst_a',
+  readOutsiders: false,
+  slug: null,
   allowedHosts: [],
+  credentials: [],
   repositories: ['acme/widgets'],
   publication: { id: 'pub_a', provider: 'github', live: true, emulated: false, grants: {} },
 };
@@ -456,6 +490,32 @@ describe('the second door', () => {
     });
     expect(ask('POST', '/repos/acme/other/issues/1/comments', { 'read.elsewhere': 'on' })).toMatchObject({
       ok: false,
+    });
+  });
+  it('lets a session that has read strangers read its issue, and nothing more, whatever is granted', () => {
+    const grants = { 'pr.merge': 'on', 'issue.create': 'on', 'read.elsewhere': 'on' } as const;
+    const publication = policy.publication && { ...policy.publication, grants };
+    const lowered = (method: string, path: string) =>
+      decideProviderRequest(
+        { ...policy, publication, readOutsiders: true },
+        'github',
+        { method, path, query: new URLSearchParams() },
+        needs,
+      );
+    expect(lowered('GET', '/repos/acme/widgets/issues/1')).toMatchObject({ ok: true });
+    for (const [method, path] of [
+      ['PUT', '/repos/acme/widgets/pulls/1/merge'],
+      ['POST', '/repos/acme/widgets/issues'],
+      ['POST', '/repos/acme/widgets/issues/1/comments'],
+    ] as const) {
+      expect(lowered(method, path)).toMatchObject({
+        ok: false,
+        refusal: { status: 403, message: expect.stringContaining('people without authority') },
+      });
+    }
+    expect(lowered('GET', '/repos/acme/other/issues')).toMatchObject({
+      ok: false,
+      refusal: { rule: 'github:read.elsewhere' },
     });
   });
   it('refuses what cannot be mapped, and providers without a map', () => {

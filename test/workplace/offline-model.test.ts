@@ -1,4 +1,5 @@
 import { createAnthropic } from '@ai-sdk/anthropic';
+import { createOpenAICompatible } from '@ai-sdk/openai-compatible';
 import { APICallError, generateText, isStepCount, streamText, tool } from 'ai';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
@@ -12,13 +13,21 @@ function modelOf(workplace: Workplace, apiKey = workplace.modelApiKey) {
   return createAnthropic({ baseURL: `${workplace.upstreams.modelUrl}/v1`, apiKey })('claude-offline');
 }
 
+function openaiModelOf(workplace: Workplace, apiKey = workplace.modelApiKey) {
+  const baseURL = `${workplace.upstreams.modelUrl}/v1`;
+  return createOpenAICompatible({ name: 'offline', baseURL, apiKey, includeUsage: true })('gpt-offline');
+}
+
 const bash = tool({
   description: 'Runs a command',
   inputSchema: z.object({ command: z.string() }),
   execute: async ({ command }) => `ran ${command}`,
 });
 
-describe('the offline model, driven by the AI SDK', () => {
+describe.each([
+  { wire: "Anthropic's", modelOf },
+  { wire: "OpenAI's", modelOf: openaiModelOf },
+])('the offline model on $wire wire, driven by the AI SDK', ({ modelOf }) => {
   it('answers whole and in a stream', async () => {
     const { workplace } = await openWorkplace();
     const whole = await generateText({ model: modelOf(workplace), prompt: 'Grüße 👋 '.repeat(40) });
@@ -95,6 +104,21 @@ describe('the offline model, driven by the AI SDK', () => {
     expect(parts).not.toContain('finish-step');
   });
 
+  it('answers from the conversation what was asked first', async () => {
+    const { workplace } = await openWorkplace();
+    const answer = await generateText({
+      model: modelOf(workplace),
+      messages: [
+        { role: 'user', content: 'Where does the sun rise?' },
+        { role: 'assistant', content: 'In the east.' },
+        { role: 'user', content: 'What did I ask first?' },
+      ],
+    });
+    expect(answer.text).toBe('First you asked: Where does the sun rise?');
+  });
+});
+
+describe('the offline model', () => {
   it('refuses what is no request, and counts tokens', async () => {
     const { workplace } = await openWorkplace();
     const post = async (path: string, body: string) => {

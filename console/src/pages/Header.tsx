@@ -16,6 +16,9 @@ export function Header({ state, person, choosePerson }: HeaderProps) {
   return (
     <header className="header">
       <Brand />
+      <a className="header-link" href="/publications">
+        Publications
+      </a>
       <p className="header-note">
         An emulated Slack, GitHub and Linear on this machine. Ask {agent.name} something in any of them.
       </p>

@@ -12,7 +12,8 @@ const shownReplies = 8;
 /** One thread: its first message, the replies, what the agent does there, and a field to reply in. */
 export function Thread({ thread, state, person, refresh }: ToolProps & { thread: SlackThread }) {
   const [open, setOpen] = useState(false);
-  const { agent, people } = state;
+  const { agent } = state;
+  const context = { channel: thread.channel, state, person, refresh };
   const [first, ...replies] = thread.messages;
   if (first === undefined) return null;
   const hidden = open ? 0 : Math.max(0, replies.length - shownReplies);
@@ -26,7 +27,7 @@ export function Thread({ thread, state, person, refresh }: ToolProps & { thread:
 
   return (
     <section className="thread" aria-label={`Thread started by ${first.author.name}`}>
-      <Message message={first} people={people} />
+      <Message message={first} {...context} />
       <div className="thread-replies">
         {hidden > 0 && (
           <button type="button" className="link-button" onClick={() => setOpen(true)}>
@@ -34,7 +35,7 @@ export function Thread({ thread, state, person, refresh }: ToolProps & { thread:
           </button>
         )}
         {replies.slice(hidden).map((message) => (
-          <Message key={message.ts} message={message} people={people} />
+          <Message key={message.ts} message={message} {...context} />
         ))}
         <WaitNote presence={slackPresence(thread, agent, Date.now())} agent={agent} />
         <Composer

@@ -1,6 +1,7 @@
 import { and, desc, eq, isNull, lt } from 'drizzle-orm';
 import type { Hono } from 'hono';
 import { z } from 'zod';
+import { programNames, programProblem } from '../../agents/profiles/names.ts';
 import type { Transaction } from '../../store/connection.ts';
 import { newId } from '../../store/ids.ts';
 import { withOrganization } from '../../store/organization.ts';
@@ -18,13 +19,22 @@ const model = z
 const name = z.string().trim().min(1).max(256);
 const description = z.string().max(2_048);
 const system = z.string().max(100_000);
+/** Null deletes a key. */
+export const metadataChanges = z.record(z.string().min(1).max(64), z.string().max(512).nullable()).optional();
+
 export const metadata = z
   .record(z.string().min(1).max(64), z.string().max(512))
   .refine((pairs) => Object.keys(pairs).length <= 16, 'at most 16 pairs');
 
+const program = z.enum(programNames);
+/** What is executed in the sandbox: a path or a name there, and its arguments. */
+const programCommand = z.array(z.string().max(4_096)).min(1).max(100);
+
 const createInput = z.strictObject({
   name,
   model,
+  program: program.default('builtin'),
+  program_command: programCommand.nullish(),
   description: description.nullish(),
   system: system.nullish(),
   metadata: metadata.default({}),
@@ -35,9 +45,11 @@ const updateInput = z.strictObject({
   version: z.int().positive().optional(),
   name: name.optional(),
   model: model.optional(),
+  program: program.optional(),
+  program_command: programCommand.nullish(),
   description: description.nullish(),
   system: system.nullish(),
-  metadata: z.record(z.string().min(1).max(64), z.string().max(512).nullable()).optional(),
+  metadata: metadataChanges,
 });
 
 type AgentRow = typeof agents.$inferSelect;
@@ -54,6 +66,7 @@ export function showAgent(agent: AgentRow, version: VersionRow) {
     system: version.system,
     model: version.model,
     program: version.program,
+    program_command: version.programCommand,
     tools: [],
     mcp_servers: [],
     skills: [],
@@ -78,14 +91,16 @@ async function readAgent(tx: Transaction, id: string, version?: number) {
 /** `/v1/agents`: make, read, change (which makes a new version), archive. */
 export function agentRoutes(app: Hono<GatewayEnv>, { database, clock }: GatewayDeps): void {
   app.post('/v1/agents', async (c) => {
-    const input = await readJson(c, createInput);
+    const { program_command, ...input } = await readJson(c, createInput);
+    const programCommand = program_command ?? null;
+    checkProgram({ ...input, programCommand });
     const { organizationId } = c.var.caller;
     const id = newId('agent');
     const shown = await withOrganization(database, organizationId, async (tx) => {
       const [agent] = await tx.insert(agents).values({ id, organizationId }).returning();
       const [version] = await tx
         .insert(agentVersions)
-        .values({ ...input, organizationId, agentId: id, version: 1 })
+        .values({ ...input, programCommand, organizationId, agentId: id, version: 1 })
         .returning();
       if (!agent || !version) throw new ApiError('api_error', 'The agent was not stored.');
       return showAgent(agent, version);
@@ -162,7 +177,7 @@ export function agentRoutes(app: Hono<GatewayEnv>, { database, clock }: GatewayD
   });
 
   app.post('/v1/agents/:id', async (c) => {
-    const { version: seen, metadata: changes, ...input } = await readJson(c, updateInput);
+    const { version: seen, metadata: changes, program_command, ...input } = await readJson(c, updateInput);
     const { organizationId } = c.var.caller;
     const id = c.req.param('id');
     const shown = await withOrganization(database, organizationId, async (tx) => {
@@ -179,10 +194,16 @@ export function agentRoutes(app: Hono<GatewayEnv>, { database, clock }: GatewayD
       const next = {
         ...current,
         ...given,
-        metadata: merge(current.metadata, changes),
+        ...(program_command === undefined ? {} : { programCommand: program_command }),
+        // The command belongs to `custom`; another program has its own.
+        ...(input.program !== undefined && input.program !== 'custom' && !program_command
+          ? { programCommand: null }
+          : {}),
+        metadata: mergeMetadata(current.metadata, changes),
         version: agent.version + 1,
         createdAt: clock(),
       };
+      checkProgram(next);
       const [version] = await tx.insert(agentVersions).values(next).returning();
       const [updated] = await tx
         .update(agents)
@@ -208,8 +229,13 @@ export function agentRoutes(app: Hono<GatewayEnv>, { database, clock }: GatewayD
   });
 }
 
+function checkProgram(agent: { program: string; programCommand: string[] | null; model: AgentModel }): void {
+  const problem = programProblem(program.parse(agent.program), agent.model.id, agent.programCommand);
+  if (problem) throw new ApiError('invalid_request_error', problem);
+}
+
 /** In an update a null deletes the key. The result must keep to the same bounds. */
-function merge(
+export function mergeMetadata(
   current: Record<string, string>,
   changes: Record<string, string | null> | undefined,
 ): Record<string, string> {

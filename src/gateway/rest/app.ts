@@ -6,19 +6,26 @@ import { consoleRoutes } from '../console.ts';
 import type { GatewayDeps } from '../deps.ts';
 import { ApiError, answerError, newRequestId } from '../errors.ts';
 import type { EventFeed } from '../event-feed.ts';
+import { publishDoors } from '../publish/doors.ts';
+import { handoffDoors } from '../publish/handoff-doors.ts';
 import { workplaceRoutes } from '../workplace-proxy.ts';
 import { actionRoutes } from './actions.ts';
 import { agentRoutes } from './agents.ts';
+import { approvalRoutes } from './approvals.ts';
+import { credentialRoutes } from './credentials.ts';
 import { deliveryRoutes } from './deliveries.ts';
 import { egressRoutes } from './egress.ts';
 import { eventStreamRoutes } from './event-stream.ts';
+import { publicationSetupRoutes } from './publication-setup.ts';
 import { publicationRoutes } from './publications.ts';
 import { sessionRoutes } from './sessions.ts';
+import { vaultRoutes } from './vaults.ts';
 
 export interface RestOptions {
   feed: EventFeed;
   closing: AbortSignal;
   onPublicationChanged(publicationId: string): void;
+  wasChallenged(publicationId: string): boolean;
 }
 
 const maxBodyBytes = 4 * 1024 * 1024;
@@ -37,13 +44,14 @@ export function createRestApp(
     await next();
     c.res.headers.set('request-id', c.var.requestId);
   });
-  app.use(
-    '*',
-    bodyLimit({
-      maxSize: maxBodyBytes,
-      onError: (c) =>
-        answerError(c, 'request_too_large', 'The body is larger than 4 MiB.', c.get('requestId') as string),
-    }),
+  const limit = bodyLimit({
+    maxSize: maxBodyBytes,
+    onError: (c) =>
+      answerError(c, 'request_too_large', 'The body is larger than 4 MiB.', c.get('requestId') as string),
+  });
+  // What announces no body has none; the middleware would try to read one of a DELETE, and fail over it.
+  app.use('*', (c, next) =>
+    (c.req.header('content-length') ?? c.req.header('transfer-encoding')) ? limit(c, next) : next(),
   );
   for (const path of ['/v1/*', '/workplace/api/*']) {
     app.use(path, requireCaller(deps.database, deps.clock));
@@ -56,10 +64,19 @@ export function createRestApp(
 
   agentRoutes(app, deps);
   publicationRoutes(app, deps, options.onPublicationChanged);
+  publicationSetupRoutes(app, deps, {
+    onChanged: options.onPublicationChanged,
+    wasChallenged: options.wasChallenged,
+  });
+  publishDoors(app, deps, options.onPublicationChanged);
+  handoffDoors(app, deps, options.onPublicationChanged);
   deliveryRoutes(app, deps);
   sessionRoutes(app, deps);
   eventStreamRoutes(app, deps, options);
   actionRoutes(app, deps);
+  approvalRoutes(app, deps);
+  vaultRoutes(app, deps);
+  credentialRoutes(app, deps);
   egressRoutes(app, deps);
   const workplace = workplaceRoutes(app, deps);
   app.all('/v1/*', (c) => {

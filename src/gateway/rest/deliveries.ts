@@ -7,6 +7,7 @@ import type { GatewayEnv } from '../authentication.ts';
 import type { GatewayDeps } from '../deps.ts';
 import { notFound, readQuery } from '../errors.ts';
 import { decodeCursor, pageParameters, toPage } from '../listing.ts';
+import { readReason, whyOf } from '../why.ts';
 
 const columns = {
   id: deliveries.id,
@@ -24,9 +25,8 @@ type DeliveryRow = Pick<typeof deliveries.$inferSelect, keyof typeof columns>;
 /** `/v1/deliveries`: what came in, newest first, and what became of it and why. Never the body. */
 export function deliveryRoutes(app: Hono<GatewayEnv>, { database, ignoreReasons }: GatewayDeps): void {
   const show = (row: DeliveryRow) => {
-    // A reason may carry a detail after its code.
-    const code = row.reason?.split(':', 1)[0] ?? '';
-    const message = Object.hasOwn(ignoreReasons, code) ? ignoreReasons[code] : undefined;
+    const { code, detail } = readReason(row.reason);
+    const message = whyOf(row.outcome, code, detail, ignoreReasons);
     return {
       id: row.id,
       type: 'delivery',
@@ -37,8 +37,9 @@ export function deliveryRoutes(app: Hono<GatewayEnv>, { database, ignoreReasons 
       settled_at: row.settledAt,
       outcome: {
         kind: row.outcome,
-        ...(row.reason === null ? {} : { reason: row.reason }),
-        ...(message === undefined ? {} : { message }),
+        ...(code === undefined ? {} : { reason: code }),
+        ...(detail === undefined ? {} : { detail }),
+        message,
         ...(row.sessionId === null ? {} : { session_id: row.sessionId }),
       },
     };

@@ -30,6 +30,16 @@ function show(row: EgressRow) {
     credential: row.credential,
     decision: row.decision,
     rule: row.rule,
+    model_usage:
+      row.model === null && row.outputTokens === null
+        ? null
+        : {
+            model: row.model,
+            input_tokens: row.inputTokens,
+            output_tokens: row.outputTokens,
+            cached_tokens: row.cachedTokens,
+            stop_reason: row.stopReason,
+          },
   };
 }
 

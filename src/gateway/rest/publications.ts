@@ -1,19 +1,24 @@
 import { and, desc, eq, inArray, lt } from 'drizzle-orm';
 import type { Hono } from 'hono';
 import { z } from 'zod';
+import { approvalsPolicy, authorityPolicy, limitsPolicy } from '../../capabilities/policy.ts';
 import { withOrganization } from '../../store/organization.ts';
-import { type InstallationIdentity, installations, publications } from '../../store/schema.ts';
+import {
+  agents,
+  agentVersions,
+  type InstallationIdentity,
+  installations,
+  publications,
+} from '../../store/schema.ts';
 import type { GatewayEnv } from '../authentication.ts';
 import type { GatewayDeps } from '../deps.ts';
-import { notFound, readJson, readQuery } from '../errors.ts';
+import { ApiError, notFound, readJson, readQuery } from '../errors.ts';
 import { decodeCursor, pageParameters, toPage } from '../listing.ts';
-import {
-  checkCapabilities,
-  confirmPublication,
-  createPublication,
-  type PublicationRow,
-  unpublish,
-} from '../publishing.ts';
+import { confirmPublication } from '../publish/confirm.ts';
+import { checkCapabilities, createPublication, type PublicationPolicy } from '../publish/create.ts';
+import type { PublicationRow } from '../publish/deps.ts';
+import { unpublish } from '../publish/unpublish.ts';
+import { requireVaults } from './vaults.ts';
 
 const provider = z.enum(['slack', 'github', 'linear']);
 const capabilities = z.record(z.string(), z.enum(['on', 'ask', 'off']));
@@ -29,14 +34,28 @@ const policy = z.strictObject({
     )
     .max(200)
     .optional(),
+  authority: authorityPolicy.optional(),
+  approvals: approvalsPolicy.optional(),
+  limits: limitsPolicy.optional(),
+  /** Whose credentials its sessions use, after those of their own vaults. */
+  vault_ids: z.array(z.string().min(1)).max(16).optional(),
 });
 
 const createInput = z.strictObject({
   provider,
   agent_id: z.string().min(1),
-  credentials: z.unknown().refine((value) => value !== undefined, 'required'),
+  /** Left out, the guided flow makes the app: see `/v1/publications/{id}/setup`. */
+  credentials: z.unknown().optional(),
   capabilities: capabilities.optional(),
   policy: policy.optional(),
+  name: z.string().trim().min(1).max(80).optional(),
+  /** GitHub: the organization that shall own the app. */
+  owner: z
+    .string()
+    .regex(/^[A-Za-z0-9][A-Za-z0-9-]{0,38}$/, 'the login of a GitHub organization')
+    .optional(),
+  /** Into the workplace on this machine, where one runs. */
+  emulated: z.boolean().optional(),
 });
 
 /** What an admin may change. Capabilities are set as a whole: what is left out goes back to its default. */
@@ -50,11 +69,12 @@ export function publicationRoutes(
 ): void {
   const { database, config, clock } = deps;
 
-  const show = (row: PublicationRow, identity: InstallationIdentity | undefined) => ({
+  const show = (row: PublicationRow, identity: InstallationIdentity | undefined, name: string) => ({
     id: row.id,
     type: 'publication',
     provider: row.provider,
     agent_id: row.agentId,
+    name,
     state: row.state,
     state_reason: row.stateReason,
     webhook_url: new URL(`/webhooks/${row.provider}/${row.id}`, config.baseUrl).href,
@@ -67,22 +87,29 @@ export function publicationRoutes(
   });
 
   const showAll = async (organizationId: string, rows: PublicationRow[]) => {
-    const found = await withOrganization(database, organizationId, (tx) =>
-      rows.length === 0
-        ? Promise.resolve([])
-        : tx
-            .select()
-            .from(installations)
-            .where(
-              inArray(
-                installations.publicationId,
-                rows.map((row) => row.id),
-              ),
-            )
-            .orderBy(installations.id),
-    );
+    if (rows.length === 0) return [];
+    const ids = rows.map((row) => row.id);
+    const agentIds = rows.map((row) => row.agentId);
+    const { found, named } = await withOrganization(database, organizationId, async (tx) => ({
+      found: await tx
+        .select()
+        .from(installations)
+        .where(inArray(installations.publicationId, ids))
+        .orderBy(installations.id),
+      named: await tx
+        .select({ id: agents.id, name: agentVersions.name })
+        .from(agents)
+        .innerJoin(
+          agentVersions,
+          and(eq(agentVersions.agentId, agents.id), eq(agentVersions.version, agents.version)),
+        )
+        .where(inArray(agents.id, agentIds)),
+    }));
     const identities = new Map(found.map((row) => [row.publicationId, row.identity]));
-    return rows.map((row) => show(row, identities.get(row.id)));
+    const names = new Map(named.map((row) => [row.id, row.name]));
+    return rows.map((row) =>
+      show(row, identities.get(row.id), row.setup.name ?? names.get(row.agentId) ?? row.agentId),
+    );
   };
 
   const read = async (organizationId: string, id: string) => {
@@ -97,10 +124,24 @@ export function publicationRoutes(
   app.post('/v1/publications', async (c) => {
     const input = await readJson(c, createInput);
     const { organizationId } = c.var.caller;
+    const vaultIds = input.policy?.vault_ids ?? [];
+    await withOrganization(database, organizationId, (tx) => requireVaults(tx, vaultIds));
+    if (input.owner && input.provider !== 'github') {
+      throw new ApiError('invalid_request_error', 'owner: only a GitHub App belongs to an organization.');
+    }
+    if (input.emulated && !config.pages?.emulated) {
+      throw new ApiError(
+        'invalid_request_error',
+        'emulated: the workplace does not run here, so that nothing can be published into it.',
+      );
+    }
     const id = await createPublication(deps, organizationId, {
       provider: input.provider,
       agentId: input.agent_id,
-      credentials: input.credentials,
+      ...(input.credentials === undefined ? {} : { credentials: input.credentials }),
+      ...(input.name ? { name: input.name } : {}),
+      ...(input.owner ? { owner: input.owner } : {}),
+      ...(input.emulated ? { emulated: true } : {}),
       ...(input.capabilities ? { capabilities: input.capabilities } : {}),
       ...(input.policy ? { policy: withoutUndefined(input.policy) } : {}),
     });
@@ -149,11 +190,12 @@ export function publicationRoutes(
       const [row] = await tx.select().from(publications).where(eq(publications.id, id)).for('update');
       if (!row) throw notFound('publication', id);
       if (input.capabilities) checkCapabilities(row.provider, input.capabilities);
+      await requireVaults(tx, input.policy?.vault_ids ?? []);
       await tx
         .update(publications)
         .set({
           ...(input.capabilities ? { capabilities: input.capabilities } : {}),
-          ...(input.policy ? { policy: withoutUndefined(input.policy) } : {}),
+          ...(input.policy ? { policy: { ...withoutUndefined(input.policy) } } : {}),
           updatedAt: clock(),
         })
         .where(eq(publications.id, id));
@@ -175,6 +217,7 @@ export function publicationRoutes(
   });
 }
 
-function withoutUndefined(input: z.output<typeof policy>): { allowed_hosts?: string[] } {
-  return input.allowed_hosts === undefined ? {} : { allowed_hosts: input.allowed_hosts };
+/** What JSON holds of it: fields that were left out are not there. */
+function withoutUndefined(input: z.output<typeof policy>): PublicationPolicy {
+  return JSON.parse(JSON.stringify(input)) as PublicationPolicy;
 }

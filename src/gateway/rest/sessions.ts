@@ -10,6 +10,7 @@ import { ApiError, notFound, readJson, readQuery } from '../errors.ts';
 import { decodeCursor, pageParameters, toPage } from '../listing.ts';
 import type { EventRow } from '../session-tail.ts';
 import { metadata, showAgent } from './agents.ts';
+import { requireVaults } from './vaults.ts';
 
 type SessionRow = typeof sessions.$inferSelect;
 type AnchorRow = typeof anchors.$inferSelect;
@@ -29,7 +30,7 @@ function showSession(row: SessionRow, agent: ReturnType<typeof showAgent>, place
     title: row.title,
     metadata: row.metadata,
     resources: [],
-    vault_ids: [],
+    vault_ids: row.vaultIds,
     usage: row.usage,
     stats: {},
     outcome_evaluations: [],
@@ -131,6 +132,18 @@ export function sessionRoutes(app: Hono<GatewayEnv>, deps: GatewayDeps): void {
     ),
   );
 
+  app.post('/v1/sessions/:id', async (c) => {
+    const input = await readJson(c, updateInput);
+    const id = c.req.param('id');
+    const shown = await withOrganization(database, c.var.caller.organizationId, async (tx) => {
+      await requireSession(tx, id);
+      await requireVaults(tx, input.vault_ids);
+      await tx.update(sessions).set({ vaultIds: input.vault_ids }).where(eq(sessions.id, id));
+      return readSession(tx, id);
+    });
+    return c.json(shown);
+  });
+
   app.get('/v1/sessions/:id/events', async (c) => {
     const query = readQuery(
       c,
@@ -173,13 +186,19 @@ const agentInput = z
   ])
   .transform((value) => (typeof value === 'string' ? { id: value, version: undefined } : value));
 
+/** The first one's credentials before the others'. */
+const vaultIds = z.array(z.string().min(1)).max(16);
+
 const createInput = z.strictObject({
   agent: agentInput,
   title: z.string().max(256).nullish(),
   metadata: metadata.default({}),
   /** Of the Managed Agents API; there is one environment so far, and its name is not looked at. */
   environment_id: z.string().nullish(),
+  vault_ids: vaultIds.default([]),
 });
+
+const updateInput = z.strictObject({ vault_ids: vaultIds });
 
 const sendInput = z.strictObject({
   events: z
@@ -211,6 +230,7 @@ function speakRoutes(app: Hono<GatewayEnv>, { database }: GatewayDeps, port: Ses
       if (version !== undefined && version > agent.version) {
         throw notFound(`version ${version} of agent`, agent.id);
       }
+      await requireVaults(tx, input.vault_ids);
     });
     const id = await port.create({
       organizationId,
@@ -219,7 +239,11 @@ function speakRoutes(app: Hono<GatewayEnv>, { database }: GatewayDeps, port: Ses
       title: input.title ?? undefined,
       metadata: input.metadata,
     });
-    return c.json(await withOrganization(database, organizationId, (tx) => readSession(tx, id)), 201);
+    const shown = await withOrganization(database, organizationId, async (tx) => {
+      await tx.update(sessions).set({ vaultIds: input.vault_ids }).where(eq(sessions.id, id));
+      return readSession(tx, id);
+    });
+    return c.json(shown, 201);
   });
 
   app.post('/v1/sessions/:id/events', async (c) => {

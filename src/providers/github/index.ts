@@ -2,6 +2,7 @@ import type { ProviderAdapter } from '../provider.ts';
 import { createMayAddress } from './authority.ts';
 import { splitCredentials, whoAmI } from './install.ts';
 import { presence } from './presence.ts';
+import { publishFlow } from './publish.ts';
 import { requestNeed } from './requests.ts';
 import { signals } from './signals.ts';
 import { githubTools } from './tools.ts';
@@ -15,8 +16,10 @@ export function createGithubAdapter(now: () => number = Date.now): ProviderAdapt
     webhook,
     signals,
     mayAddress: createMayAddress(now),
+    placeNames: ({ owner, repo }) => (owner && repo ? [`${owner}/${repo}`, `${owner}/*`, owner] : []),
     splitCredentials,
     whoAmI,
+    publishFlow,
     presence,
     tools: githubTools,
     requestNeed,

@@ -58,16 +58,40 @@ export function splitCredentials(credentials: unknown): SplitCredentials {
   };
 }
 
+type GithubClient = ReturnType<typeof githubClient>;
+
+/**
+ * The installation that the credentials name; where they name none, the one of the app that GitHub lists: of several
+ * the app owner's, else the oldest. A number from an address counts only when GitHub lists it for this app.
+ */
+async function findInstallation(client: GithubClient, installationId: string | undefined) {
+  if (installationId !== undefined) {
+    const { data } = await callGithub(`installation ${installationId}`, () =>
+      client.request('GET /app/installations/{installation_id}', { installation_id: Number(installationId) }),
+    );
+    return data;
+  }
+  const { data } = await callGithub('the installations of the app', () =>
+    client.request('GET /app/installations', { per_page: 100 }),
+  );
+  const usable = data.filter((each) => !each.suspended_at).sort((a, b) => a.id - b.id);
+  const [first] = usable.length > 0 ? usable : data;
+  if (!first) {
+    throw new ProviderError(
+      'refused',
+      'The app is not installed anywhere yet. Install it on the account whose repositories it shall work in.',
+    );
+  }
+  return first;
+}
+
 /** The app (`GET /app`), its installation, and its bot user, whose id differs from the app's. */
 export const whoAmI: ProviderAdapter['whoAmI'] = async (context, detail) => {
   const client = githubClient(context.fetch);
-  const installationId = Number(detail.installation_id);
   const { data: app } = await callGithub('GET /app', () => client.request('GET /app'));
   if (!app?.slug)
     throw new ProviderError('refused', 'GitHub says no slug of the app: it has no name to be called by.');
-  const { data: installation } = await callGithub(`installation ${installationId}`, () =>
-    client.request('GET /app/installations/{installation_id}', { installation_id: installationId }),
-  );
+  const installation = await findInstallation(client, detail.installation_id);
   if (installation.suspended_at) {
     throw new ProviderError('unauthorized', 'The installation is suspended. Unsuspend it on GitHub.');
   }

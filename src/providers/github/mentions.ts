@@ -23,7 +23,7 @@ function escapePattern(text: string): string {
 }
 
 /** What a person says in a Markdown text, without code, quotations and comments. */
-function spokenText(text: string): string {
+export function spokenText(text: string): string {
   const lines: string[] = [];
   let fence: string | undefined;
   for (const line of withoutComments(text.replaceAll('\r\n', '\n')).split('\n')) {

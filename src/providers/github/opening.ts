@@ -1,7 +1,7 @@
 import { ignored } from '../guard-signals.ts';
 import type { Signal } from '../provider.ts';
 import { mentionsHandle, withoutLeadingMention } from './mentions.ts';
-import { addressed, kindOf, type Scene } from './scene.ts';
+import { addressed, authorOf, kindOf, type Scene } from './scene.ts';
 
 /** Labels that address the agent, besides its own handle. */
 const agentLabels = new Set(['agent', 'ai-agent']);
@@ -35,12 +35,27 @@ export function openingSignal(scene: Scene): Signal {
   }
   const writer = subject.user;
   // Who labels somebody else's text takes it up; whose text it is stays visible.
-  const byOther = writer && writer.id !== sender.id ? `(${kindOf(scene)} by @${writer.login})\n\n` : '';
+  const isByOther = writer && writer.id !== sender.id;
+  const byOther = isByOther ? `(${kindOf(scene)} by @${writer.login})\n\n` : '';
   const said = withoutLeadingMention(subject.body ?? '', identity.handle);
+  const externalKey = `github:${scene.repository.id}:issue:${subject.number}`;
+  const whole = `# ${subject.title}${said ? `\n\n${said}` : ''}`;
   return addressed(scene, {
     // Opening with a label sends `opened` and `labeled`: one message, told of twice.
-    externalKey: `github:${scene.repository.id}:issue:${subject.number}`,
-    body: `${byOther}# ${subject.title}${said ? `\n\n${said}` : ''}`,
+    externalKey,
+    body: byOther + whole,
+    written: subject,
+    ...(isByOther && writer.id !== identity.userId
+      ? {
+          takenUp: {
+            author: authorOf(writer),
+            authorHint: { login: writer.login },
+            body: whole,
+            externalKey: `${externalKey}:text`,
+            instead: `Please look into this ${kindOf(scene)}, which @${writer.login} wrote.`,
+          },
+        }
+      : {}),
     place: { kind: 'issue', at: subject.created_at },
   });
 }

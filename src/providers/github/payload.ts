@@ -11,6 +11,7 @@ const written = {
   user: user.nullish(),
   performed_via_github_app: app,
   created_at: text,
+  html_url: text,
 };
 const labelled = z.object({ name: z.string() });
 

@@ -1,7 +1,8 @@
+import { readDecision } from '../decision-words.ts';
 import { ignored, malformed } from '../guard-signals.ts';
 import type { Signal } from '../provider.ts';
-import { mentionsHandle, withoutLeadingMention } from './mentions.ts';
-import { addressed, type Scene } from './scene.ts';
+import { mentionsHandle, spokenText, withoutLeadingMention } from './mentions.ts';
+import { addressed, anchorOf, authorOf, type Scene } from './scene.ts';
 
 /** A comment, review comment or review that mentions the agent, or is edited to. */
 export function remarkSignal(event: string, scene: Scene): Signal {
@@ -14,6 +15,10 @@ export function remarkSignal(event: string, scene: Scene): Signal {
     case 'created':
     case 'submitted':
       if (text.trim() === '') return ignored('empty_message');
+      if (scene.sender.type !== 'Bot') {
+        const decision = decisionSignal(scene, text, remark.id);
+        if (decision) return decision;
+      }
       if (!mentionsHandle(text, identity.handle)) return ignored('not_addressed');
       break;
     case 'edited': {
@@ -40,6 +45,7 @@ export function remarkSignal(event: string, scene: Scene): Signal {
   return addressed(scene, {
     externalKey: `github:${repository.id}:${kind}:${remark.id}`,
     body: where + said,
+    written: remark,
     place: {
       kind,
       comment_id: remark.id,
@@ -48,4 +54,23 @@ export function remarkSignal(event: string, scene: Scene): Signal {
       ...(kind === 'review_comment' ? { thread_id: comment?.in_reply_to_id ?? remark.id } : {}),
     },
   });
+}
+
+/** A line `/approve <id>` or `/reject <id>`. Whether it counts is decided by who wrote it. */
+function decisionSignal(scene: Scene, text: string, commentId: string): Signal | undefined {
+  const lines = spokenText(text).split('\n');
+  const decided = lines
+    .filter((line) => line.trimStart().startsWith('/'))
+    .map(readDecision)
+    .find((each) => each !== undefined);
+  return (
+    decided && {
+      kind: 'decision',
+      ...decided,
+      anchor: anchorOf(scene),
+      author: authorOf(scene.sender),
+      place: { comment_id: commentId },
+      authorHint: { login: scene.sender.login },
+    }
+  );
 }

@@ -1,5 +1,6 @@
 import { type ProviderContext, ProviderError, type ToolResult, type ToolTarget } from '../provider.ts';
 import { callGithub, githubClient } from './client.ts';
+import { hopsMarker } from './hops.ts';
 
 /** GitHub refuses longer bodies. */
 const maxBodyCharacters = 65_536;
@@ -30,11 +31,11 @@ function reviewThreadOf(target: ToolTarget, issue: IssuePlace): number | undefin
   return Number.isSafeInteger(id) && id > 0 ? id : undefined;
 }
 
-const markerOf = (mark: string) => `<!-- tagalong:${mark} -->`;
+export const markerOf = (mark: string) => `<!-- tagalong:${mark} -->`;
 
 /** The text as it is sent: markers that its author put in made visible, short enough, our hidden marker at its end. */
-export function markedBody(text: string, mark: string): string {
-  const marker = `\n\n${markerOf(mark)}`;
+export function markedBody(text: string, mark: string, hops?: number): string {
+  const marker = `\n\n${hops === undefined ? '' : `${hopsMarker(hops)}\n`}${markerOf(mark)}`;
   const note = (whole: number) => `\n\n*(cut here: the whole text has ${whole} characters)*`;
   let body = text.trim().replace(/<!--(\s*tagalong:)/gi, '&lt;!--$1');
   const room = maxBodyCharacters - marker.length;
@@ -55,7 +56,7 @@ export async function comment(
 ): Promise<ToolResult> {
   const issue = issueOf(target, number);
   if (text.trim() === '') throw new ProviderError('refused', 'There is no text to post.');
-  const body = markedBody(text, mark);
+  const body = markedBody(text, mark, target.hops);
   const thread = reviewThreadOf(target, issue);
   const client = githubClient(context.fetch);
   const { owner, repo } = issue;
@@ -141,7 +142,11 @@ async function findMarked(
   });
 }
 
-function isOurs(comment: Comment, { identity }: ProviderContext): boolean {
+/** Whether this app wrote it. */
+export function isOurs(
+  comment: Pick<Comment, 'user' | 'performed_via_github_app'>,
+  { identity }: ProviderContext,
+): boolean {
   const byApp = comment.performed_via_github_app?.id;
   return (
     (identity.userId !== undefined && String(comment.user?.id) === identity.userId) ||

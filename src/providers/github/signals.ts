@@ -37,6 +37,8 @@ function nameOf(event: string, body: unknown): string {
 function signalOf(event: string, payload: GithubPayload, identity: InstallationIdentity): Signal {
   const name = nameOf(event, payload);
   const installation = payload.installation?.id;
+  // Installed anew, it has a new number. Whoever is told asks GitHub's API where the app is.
+  if (event === 'installation' && payload.action === 'created') return lifecycleSignal('created', name);
   if (installation !== identity.workspaceId) {
     return ignored('unknown_installation', `installation ${installation ?? 'missing'}`);
   }
@@ -61,8 +63,10 @@ function signalOf(event: string, payload: GithubPayload, identity: InstallationI
   if (isNew && identity.appId && author?.performed_via_github_app?.id === identity.appId) {
     return ignored('own_message');
   }
-  if (sender.type === 'Bot') return ignored('other_bot', sender.login);
-  return event === 'issues' || event === 'pull_request' ? openingSignal(scene) : remarkSignal(event, scene);
+  const signal =
+    event === 'issues' || event === 'pull_request' ? openingSignal(scene) : remarkSignal(event, scene);
+  // Another bot counts only where it addresses the agent; whether it may is for the publication's policy.
+  return sender.type === 'Bot' && signal.kind !== 'addressed' ? ignored('other_bot', sender.login) : signal;
 }
 
 function writtenIn(event: string, payload: GithubPayload): GithubWritten | null | undefined {

@@ -1,5 +1,7 @@
 import { z } from 'zod';
 import type { ProviderTool } from '../provider.ts';
+import { approvalTools } from './approval.ts';
+import { createIssueTool } from './create-issue.ts';
 import { readIssue } from './read-issue.ts';
 import { comment, reconcileComment } from './send.ts';
 
@@ -48,6 +50,7 @@ export const githubTools: readonly ProviderTool[] = [
     input: commentInput,
     effect: 'write',
     listed: true,
+    isInAnchor: ({ number }, place) => number === undefined || String(number) === place.number,
     perform: (context, input, target, mark) => {
       const { body, number } = commentInput.parse(input);
       return comment(context, body, target, mark, number);
@@ -64,6 +67,9 @@ export const githubTools: readonly ProviderTool[] = [
     input: readInput,
     effect: 'read',
     listed: true,
+    isInAnchor: ({ number }, place) => number === undefined || String(number) === place.number,
     perform: (context, input, target) => readIssue(context, target, readInput.parse(input).number),
   },
+  createIssueTool,
+  ...approvalTools,
 ];

@@ -2,6 +2,7 @@ import type { ProviderAdapter } from '../provider.ts';
 import { createLinearPeople, createMayAddress } from './authority.ts';
 import { splitCredentials, whoAmI } from './install.ts';
 import { presence } from './presence.ts';
+import { publishFlow } from './publish.ts';
 import { signals } from './signals.ts';
 import { linearTools } from './tools.ts';
 import { webhook } from './verify.ts';
@@ -15,8 +16,10 @@ export function createLinearAdapter(now: () => number = Date.now): ProviderAdapt
     webhook,
     signals,
     mayAddress: createMayAddress(people),
+    placeNames: ({ identifier }) => (identifier ? [identifier.replace(/-\d+$/, '')] : []),
     splitCredentials,
     whoAmI,
+    publishFlow,
     presence,
     tools: linearTools(people),
   };

@@ -1,7 +1,15 @@
+import { AgentActivitySignal } from '@linear/sdk';
 import { type ProviderContext, ProviderError, type ToolResult, type ToolTarget } from '../provider.ts';
 import { callLinear, isNotFound, linearClient } from './client.ts';
+import { withHops } from './hops-id.ts';
 
-export type ActivityType = 'thought' | 'response' | 'error';
+export type ActivityType = 'thought' | 'response' | 'error' | 'elicitation';
+
+/** What a person can choose from, beside writing what they like. */
+export interface Choice {
+  label: string;
+  value: string;
+}
 
 /** The agent session that a tool acts in. Throws ProviderError `refused` for a place that is none. */
 export function agentSessionOf(target: ToolTarget): string {
@@ -27,16 +35,19 @@ export async function addActivity(
   text: string,
   target: ToolTarget,
   mark: string,
+  choices?: readonly Choice[],
 ): Promise<ToolResult> {
   const agentSessionId = agentSessionOf(target);
   const client = linearClient(context.fetch);
+  const id = withHops(mark, target.hops);
+  const select = choices && { signal: AgentActivitySignal.Select, signalMetadata: { options: choices } };
   return onceOnly(
     () =>
       callLinear('the activity', () =>
-        client.createAgentActivity({ id: mark, agentSessionId, content: { type, body: text } }),
+        client.createAgentActivity({ id, agentSessionId, content: { type, body: text }, ...select }),
       ),
     () => findActivity(context, target, mark),
-    { text: 'Said in the agent session.', ref: { agent_activity_id: mark } },
+    { text: 'Said in the agent session.', ref: { agent_activity_id: id } },
   );
 }
 
@@ -47,11 +58,12 @@ export async function findActivity(
   mark: string,
 ): Promise<ToolResult | undefined> {
   const sessionId = agentSessionOf(target);
+  const id = withHops(mark, target.hops);
   const found = await orUndefined(() =>
-    callLinear('the activity', () => linearClient(context.fetch).agentActivity(mark)),
+    callLinear('the activity', () => linearClient(context.fetch).agentActivity(id)),
   );
   if (!found || (found.agentSessionId !== undefined && found.agentSessionId !== sessionId)) return undefined;
-  return { text: 'Said in the agent session.', ref: { agent_activity_id: mark } };
+  return { text: 'Said in the agent session.', ref: { agent_activity_id: id } };
 }
 
 /** Writes a comment on the session's issue. The mark is its id. */
@@ -62,11 +74,11 @@ export async function comment(
   mark: string,
 ): Promise<ToolResult> {
   const issueId = issueOf(target);
+  const id = withHops(mark, target.hops);
   return onceOnly(
-    () =>
-      callLinear('the comment', () => linearClient(context.fetch).createComment({ id: mark, issueId, body })),
+    () => callLinear('the comment', () => linearClient(context.fetch).createComment({ id, issueId, body })),
     () => findComment(context, target, mark),
-    { text: 'Commented on the issue.', ref: { comment_id: mark } },
+    { text: 'Commented on the issue.', ref: { comment_id: id } },
   );
 }
 
@@ -77,14 +89,16 @@ export async function findComment(
   mark: string,
 ): Promise<ToolResult | undefined> {
   const issueId = issueOf(target);
+  const id = withHops(mark, target.hops);
   const found = await orUndefined(() =>
-    callLinear('the comment', () => linearClient(context.fetch).comment({ id: mark })),
+    callLinear('the comment', () => linearClient(context.fetch).comment({ id })),
   );
   if (!found || (found.issueId !== undefined && found.issueId !== issueId)) return undefined;
-  return { text: 'Commented on the issue.', ref: { comment_id: mark } };
+  return { text: 'Commented on the issue.', ref: { comment_id: id } };
 }
 
-async function onceOnly(
+/** Creates what has an id of ours; where Linear refuses, because it may be there already, what is there counts. */
+export async function onceOnly(
   create: () => Promise<{ success: boolean }>,
   find: () => Promise<ToolResult | undefined>,
   result: ToolResult,
@@ -102,7 +116,8 @@ async function onceOnly(
   return present;
 }
 
-async function orUndefined<T>(look: () => Promise<T>): Promise<T | undefined> {
+/** What Linear does not know is undefined. */
+export async function orUndefined<T>(look: () => Promise<T>): Promise<T | undefined> {
   try {
     return await look();
   } catch (error) {

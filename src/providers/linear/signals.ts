@@ -1,7 +1,9 @@
 import type { InstallationIdentity, MessageAuthor } from '../../store/schema.ts';
+import { readDecision } from '../decision-words.ts';
 import { guardSignals, ignored, malformed, titleOf } from '../guard-signals.ts';
 import type { AnchorAddress, Delivery, Signal } from '../provider.ts';
 import { webhookJson } from '../webhook-body.ts';
+import { hopsInId } from './hops-id.ts';
 import { type AgentSessionEvent, agentSessionEventSchema, envelopeSchema } from './payload.ts';
 
 /** Events that tell again what an `AgentSessionEvent` tells. */
@@ -68,6 +70,7 @@ function createdSignal(event: AgentSessionEvent, identity: InstallationIdentity)
     author,
     body: withGuidance(body, event),
     place: { agent_session_id: session.id, ...given('comment_id', session.commentId ?? session.comment?.id) },
+    ...(isMention ? hopsOf(session.commentId ?? session.comment?.id) : {}),
   };
 }
 
@@ -81,9 +84,14 @@ function promptedSignal(event: AgentSessionEvent, identity: InstallationIdentity
   if (activity.signal === 'stop') return { kind: 'stop', anchor, author };
   const body = (activity.content?.body ?? activity.body ?? '').trim();
   if (body === '') return ignored('empty_message');
+  const decided = readDecision(body);
+  if (decided)
+    return { kind: 'decision', ...decided, anchor, author, place: { agent_activity_id: activity.id } };
   return {
     kind: 'addressed',
     anchor,
+    ...hopsOf(activity.id),
+    written: { agent_activity_id: activity.id },
     externalKey: `linear:activity:${activity.id}`,
     author,
     body: withoutLeadingMention(body, identity.handle) || body,
@@ -93,6 +101,11 @@ function promptedSignal(event: AgentSessionEvent, identity: InstallationIdentity
       ...given('comment_id', activity.sourceCommentId),
     },
   };
+}
+
+function hopsOf(id: string | null | undefined): { hops?: number } {
+  const hops = hopsInId(id);
+  return hops === undefined ? {} : { hops };
 }
 
 function personOf(

@@ -1,6 +1,8 @@
 import { z } from 'zod';
 import type { ProviderTool } from '../provider.ts';
+import { approvalTools } from './approval.ts';
 import type { LinearPeople } from './authority.ts';
+import { createIssueTool } from './create-issue.ts';
 import { readIssue } from './read-issue.ts';
 import { type ActivityType, addActivity, comment, findActivity, findComment } from './send.ts';
 
@@ -58,5 +60,7 @@ export function linearTools(people: LinearPeople): readonly ProviderTool[] {
       listed: true,
       perform: (context, _input, target) => readIssue(context, target, people),
     },
+    createIssueTool,
+    ...approvalTools,
   ];
 }

@@ -1,5 +1,5 @@
 import { createCache } from '../cache.ts';
-import type { ProviderAdapter, ProviderContext } from '../provider.ts';
+import type { Judgement, ProviderAdapter, ProviderContext } from '../provider.ts';
 import { callSlack, slackClient, slackErrorName } from './client.ts';
 
 /** What Slack says of somebody, as far as it matters who may instruct the agent. */
@@ -7,13 +7,15 @@ export interface SlackPerson {
   id: string;
   name: string;
   isBot: boolean;
-  /** Why this person may not instruct the agent; undefined when they may. */
-  objection: string | undefined;
+  /** Why this person has no authority; undefined when they have. */
+  objection: Objection | undefined;
 }
+
+export type Objection = Pick<Extract<Judgement, { allowed: false }>, 'kind' | 'detail'>;
 
 export interface SlackPeople {
   /** Asks `users.info`, or the memory of it. Throws a ProviderError when Slack does not answer. */
-  person(context: ProviderContext, userId: string): Promise<SlackPerson>;
+  person(context: ProviderContext, userId: string, options?: { fresh?: boolean }): Promise<SlackPerson>;
 }
 
 /** People of all installations, each remembered for 5 min; who may not instruct, for 1 min only. */
@@ -24,9 +26,9 @@ export function createSlackPeople(now: () => number): SlackPeople {
     now,
   });
   return {
-    person(context, userId) {
+    person(context, userId, options) {
       const { workspaceId, userId: botUserId } = context.identity;
-      return cache.get(`${workspaceId}:${botUserId}:${userId}`, () => ask(context, userId));
+      return cache.get(`${workspaceId}:${botUserId}:${userId}`, () => ask(context, userId), options);
     },
   };
 }
@@ -36,7 +38,7 @@ async function ask(context: ProviderContext, userId: string): Promise<SlackPerso
     id: userId,
     name: userId,
     isBot: false,
-    objection: 'Slack does not know them',
+    objection: { kind: 'unknown', detail: 'Slack does not know them' },
   };
   try {
     const { user } = await callSlack('users.info', () =>
@@ -64,21 +66,28 @@ interface SlackUserFlags {
   enterprise_user?: { teams?: string[] };
 }
 
-function objectionTo(user: SlackUserFlags, isBot: boolean, workspaceId: string): string | undefined {
-  if (user.deleted) return 'their account is deactivated';
-  if (isBot) return 'they are a bot';
-  if (user.is_stranger) return 'they are from another organization (Slack Connect)';
+function objectionTo(user: SlackUserFlags, isBot: boolean, workspaceId: string): Objection | undefined {
+  if (user.deleted) return { kind: 'unknown', detail: 'their account is deactivated' };
+  if (isBot) return { kind: 'bot', detail: 'they are a bot' };
+  if (user.is_stranger) {
+    return { kind: 'external', detail: 'they are from another organization (Slack Connect)' };
+  }
   const isMember = user.team_id === workspaceId || user.enterprise_user?.teams?.includes(workspaceId);
-  if (!isMember) return 'they are not a member of this workspace (Slack Connect)';
-  if (user.is_restricted || user.is_ultra_restricted) return 'they are a guest of this workspace';
+  if (!isMember)
+    return { kind: 'external', detail: 'they are not a member of this workspace (Slack Connect)' };
+  if (user.is_restricted || user.is_ultra_restricted) {
+    return { kind: 'guest', detail: 'they are a guest of this workspace' };
+  }
   return undefined;
 }
 
-/** Full members of the installing workspace may instruct the agent; nobody else may. */
+/** Full members of the installing workspace have authority; nobody else has. */
 export function createMayAddress(people: SlackPeople): ProviderAdapter['mayAddress'] {
-  return async (context, signal) => {
-    if (signal.author.kind !== 'person') return { allowed: false, detail: 'the author is not a person' };
-    const { name, objection } = await people.person(context, signal.author.id);
-    return objection ? { allowed: false, detail: `${name}: ${objection}` } : { allowed: true };
+  return async (context, { author }, options) => {
+    if (author.kind !== 'person')
+      return { allowed: false, kind: 'bot', detail: 'the author is not a person' };
+    const { name, objection } = await people.person(context, author.id, options);
+    if (!objection) return { allowed: true };
+    return { allowed: false, kind: objection.kind, detail: `${name}: ${objection.detail}` };
   };
 }

@@ -2,9 +2,11 @@ import type { ProviderAdapter } from '../provider.ts';
 import { createMayAddress, createSlackPeople } from './authority.ts';
 import { splitCredentials, whoAmI } from './install.ts';
 import { presence } from './presence.ts';
+import { publishFlow } from './publish.ts';
 import { signals } from './signals.ts';
 import { slackTools } from './tools.ts';
 import { webhook } from './verify.ts';
+import { whisper } from './whisper.ts';
 
 /** Slack, whole. `now` (milliseconds) is the clock of its memory of who people are. */
 export function createSlackAdapter(now: () => number = Date.now): ProviderAdapter {
@@ -15,8 +17,11 @@ export function createSlackAdapter(now: () => number = Date.now): ProviderAdapte
     webhook,
     signals,
     mayAddress: createMayAddress(people),
+    placeNames: ({ channel }) => (channel ? [channel] : []),
+    whisper,
     splitCredentials,
     whoAmI,
+    publishFlow,
     presence,
     tools: slackTools(people),
   };

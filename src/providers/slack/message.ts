@@ -22,6 +22,12 @@ export const slackMessageSchema = z.object({
   user_team: text,
   source_team: text,
   user_profile: z.object({ display_name: text, real_name: text, name: text }).nullish(),
+  metadata: z
+    .object({
+      event_type: text,
+      event_payload: z.object({ hops: z.coerce.number().int() }).partial().nullish(),
+    })
+    .nullish(),
   files: z.array(z.object({ id: text, name: text, title: text, mimetype: text })).nullish(),
   /** `message_changed` and `message_deleted` carry the message itself here. */
   message: z.object(origin).nullish(),

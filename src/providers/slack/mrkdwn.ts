@@ -26,7 +26,8 @@ export function toMrkdwn(markdown: string): string {
     .join('\n');
 }
 
-function escapeMarkup(text: string): string {
+/** Slack's three characters escaped, so that nothing in a text is taken for markup. */
+export function escapeMarkup(text: string): string {
   return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
 }
 

@@ -11,7 +11,8 @@ export const outboxEventType = 'tagalong_outbox';
 const pageSize = 200;
 const maxPages = 100;
 
-const markedSchema = slackMessageSchema.extend({
+/** A message with the metadata that we write. */
+export const markedSchema = slackMessageSchema.extend({
   metadata: z
     .object({
       event_type: z.string(),
@@ -78,7 +79,7 @@ async function postParts(
           text: part,
           unfurl_links: false,
           unfurl_media: false,
-          metadata: { event_type: outboxEventType, event_payload: { mark, part: number } },
+          metadata: metadataOf(mark, number, target),
         }),
       );
       posted.set(number, answer.ts ?? '');
@@ -92,6 +93,12 @@ async function postParts(
   };
 }
 
+/** What is written beside a post: how it is found again, and how many agents' posts led to it. */
+export function metadataOf(mark: string, part: number, { hops }: ToolTarget) {
+  const event_payload = { mark, part, ...(hops === undefined ? {} : { hops }) };
+  return { event_type: outboxEventType, event_payload };
+}
+
 /** Part of the text is there: the next try must look before it posts. */
 function halfDone(error: unknown): unknown {
   if (!(error instanceof ProviderError)) return error;
@@ -103,7 +110,7 @@ function halfDone(error: unknown): unknown {
 }
 
 /** Our posts with this mark, by part number. Reads the thread from the message that was answered to its end. */
-async function findParts(
+export async function findParts(
   context: ProviderContext,
   target: ToolTarget,
   mark: string,

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { InstallationIdentity, MessageAuthor } from '../../store/schema.ts';
-import { guardSignals, ignored, malformed, titleOf } from '../guard-signals.ts';
+import { readDecision } from '../decision-words.ts';
+import { boundedHops, guardSignals, ignored, malformed, titleOf } from '../guard-signals.ts';
 import type { AnchorAddress, Delivery, Signal } from '../provider.ts';
 import { webhookJson } from '../webhook-body.ts';
 import { isOwn, type SlackMessage, slackMessageSchema } from './message.ts';
@@ -16,6 +17,19 @@ const envelopeSchema = z.object({
 const stopSchema = z.object({ channel: z.string(), user: z.string(), thread_ts: z.string() });
 const revokedSchema = z.object({ tokens: z.object({ bot: z.array(z.string()).nullish() }) });
 
+const clickSchema = z.object({
+  api_app_id: z.string().nullish(),
+  team: z.object({ id: z.string() }).nullish(),
+  user: z.object({ id: z.string().min(1), name: z.string().nullish(), username: z.string().nullish() }),
+  container: z.object({
+    channel_id: z.string().nullish(),
+    message_ts: z.string().min(1),
+    thread_ts: z.string().nullish(),
+  }),
+  channel: z.object({ id: z.string() }).nullish(),
+  actions: z.array(z.object({ value: z.string().nullish() })),
+});
+
 /** Subtypes of `message` that are somebody saying something. */
 const spokenSubtypes = new Set(['file_share', 'thread_broadcast', 'me_message']);
 
@@ -28,6 +42,7 @@ function signalOf(body: unknown, identity: InstallationIdentity): Signal {
   const envelope = envelopeSchema.safeParse(body);
   if (!envelope.success) return malformed('not an envelope of the Events API');
   const { type, event } = envelope.data;
+  if (type === 'block_actions') return buttonSignal(body, identity);
   if (type !== 'event_callback') return ignored('unsupported_event', type);
   if (!event) return malformed('an event_callback without event');
   const team = envelope.data.context_team_id ?? envelope.data.team_id;
@@ -55,6 +70,28 @@ function signalOf(body: unknown, identity: InstallationIdentity): Signal {
   }
 }
 
+/** A click on a button of ours. https://docs.slack.dev/reference/interaction-payloads/block_actions-payload */
+function buttonSignal(body: unknown, identity: InstallationIdentity): Signal {
+  const click = clickSchema.safeParse(body);
+  if (!click.success) return malformed(`block_actions: ${click.error.issues[0]?.path.join('.')}`);
+  const { team, api_app_id: app, user, container, actions, channel } = click.data;
+  if (team?.id !== identity.workspaceId)
+    return ignored('unknown_installation', `team ${team?.id ?? 'missing'}`);
+  if (app && identity.appId && app !== identity.appId) return ignored('unknown_installation', `app ${app}`);
+  const decided = actions.map(({ value }) => readDecision(value ?? '')).find((each) => each !== undefined);
+  const channelId = container.channel_id ?? channel?.id;
+  if (!decided || !channelId) return ignored('unsupported_event', 'block_actions');
+  const threadTs = container.thread_ts ?? container.message_ts;
+  const name = user.name ?? user.username;
+  return {
+    kind: 'decision',
+    ...decided,
+    anchor: anchorOf(team.id, channelId, threadTs),
+    author: { id: user.id, kind: 'person', ...(name ? { name } : {}) },
+    place: { channel: channelId, ts: container.message_ts },
+  };
+}
+
 function anchorOf(team: string, channel: string, threadTs: string, title?: string): AnchorAddress {
   return {
     key: `${team}:${channel}:${threadTs}`,
@@ -78,15 +115,30 @@ function messageSignal(event: unknown, team: string, identity: InstallationIdent
   if (isOwn(message, identity) || (inner && isOwn(inner, identity))) return ignored('own_message');
   if (message.subtype === 'message_changed') return ignored('edited_message');
   if (message.subtype === 'message_deleted') return ignored('deleted_message');
-  if (message.subtype === 'bot_message' || message.bot_id || message.user === 'USLACKBOT') {
-    return ignored('other_bot', message.bot_id ?? message.user ?? undefined);
-  }
+  if (message.user === 'USLACKBOT') return ignored('other_bot', message.user);
+  if (message.subtype === 'bot_message' || message.bot_id) return botSignal(message, team, identity);
   if (message.subtype && !spokenSubtypes.has(message.subtype)) {
     return ignored('unsupported_event', `message.${message.subtype}`);
   }
   const { channel, user, ts } = message;
   if (!channel || !user || !ts) return malformed('a message without channel, user or ts');
   return spokenSignal({ ...message, channel, user, ts }, team, identity);
+}
+
+/** Another bot addresses the agent by a mention only: whatever else it says is between others. */
+function botSignal(message: SlackMessage, team: string, identity: InstallationIdentity): Signal {
+  const { channel, ts } = message;
+  const id = message.bot_id ?? message.user;
+  const isMentioned = identity.userId !== undefined && mentions(message.text ?? '', identity.userId);
+  if (!channel || !ts || !id || !isMentioned) return ignored('other_bot', id ?? undefined);
+  const signal = spokenSignal({ ...message, channel, ts, user: id }, team, identity);
+  if (signal.kind !== 'addressed') return ignored('other_bot', id);
+  const hops = message.metadata?.event_payload?.hops;
+  return {
+    ...signal,
+    author: { ...signal.author, id, kind: 'bot' },
+    ...(hops === undefined ? {} : { hops: boundedHops(hops) }),
+  };
 }
 
 type SpokenMessage = SlackMessage & { channel: string; user: string; ts: string };
@@ -118,6 +170,7 @@ function spokenSignal(message: SpokenMessage, team: string, identity: Installati
     author,
     body,
     place: { channel, ts },
+    written: { channel, ts },
     ...(authorTeam ? { authorHint: { team: authorTeam } } : {}),
   };
 }

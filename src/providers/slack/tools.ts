@@ -1,7 +1,9 @@
 import { z } from 'zod';
 import type { ProviderContext, ProviderTool, ToolResult, ToolTarget } from '../provider.ts';
+import { approvalTools } from './approval.ts';
 import type { SlackPeople } from './authority.ts';
 import { callSlack, slackClient, slackErrorName } from './client.ts';
+import { postMessageTool } from './post-message.ts';
 import { readThread } from './read-thread.ts';
 import { postInThread, reconcileThread, threadOf } from './send.ts';
 
@@ -55,7 +57,8 @@ async function react(
   const timestamp = message_id ?? target.message?.ts ?? threadTs;
   const { reactions } = slackClient(context.fetch);
   const what = { channel, timestamp, name: emoji };
-  const ref = { channel, ts: timestamp };
+  // Not `ts`: by that name what we wrote ourselves is known.
+  const ref = { channel, reacted_ts: timestamp };
   try {
     if (isPresent) await callSlack('reactions.add', () => reactions.add(what));
     else await callSlack('reactions.remove', () => reactions.remove(what));
@@ -123,5 +126,7 @@ export function slackTools(people: SlackPeople): readonly ProviderTool[] {
       listed: true,
       perform: (context, input, target) => readThread(context, target, readInput.parse(input).limit, people),
     },
+    postMessageTool,
+    ...approvalTools,
   ];
 }

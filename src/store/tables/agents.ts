@@ -32,6 +32,8 @@ export const agentVersions = pgTable(
     system: text('system'),
     /** Which agent program runs it. */
     program: text('program').notNull().default('builtin'),
+    /** For the program `custom`: what is executed in the sandbox. */
+    programCommand: jsonb('program_command').$type<string[]>(),
     metadata: jsonb('metadata').$type<Record<string, string>>().notNull().default({}),
     createdAt: now('created_at'),
   },

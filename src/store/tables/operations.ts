@@ -28,6 +28,12 @@ export const egressRequests = pgTable(
     decision: text('decision').$type<EgressDecision>().notNull(),
     /** Which rule decided. */
     rule: text('rule').notNull(),
+    /** What a model's answer said of itself. Input counts what came from its cache too. */
+    model: text('model'),
+    inputTokens: integer('input_tokens'),
+    outputTokens: integer('output_tokens'),
+    cachedTokens: integer('cached_tokens'),
+    stopReason: text('stop_reason'),
   },
   (t) => [index('egress_requests_session').on(t.organizationId, t.sessionId, t.id)],
 );

@@ -15,6 +15,22 @@ export type PublicationState =
 export type ProviderName = 'slack' | 'github' | 'linear';
 export type Grant = 'on' | 'ask' | 'off';
 
+/** What is known of a publication's app at the provider, and of the way there. */
+export interface PublicationSetup {
+  /** `manifest`: its app is made by the guided flow; absent where its credentials were given whole. */
+  flow?: 'manifest';
+  /** The app's name at the provider, where it shall differ from the agent's. */
+  name?: string;
+  /** GitHub: the organization that owns the app; absent for a person's own. */
+  owner?: string;
+  clientId?: string;
+  appId?: string;
+  /** GitHub: the app's name in addresses. */
+  slug?: string;
+  /** Where the app is to be found at the provider. */
+  appUrl?: string;
+}
+
 export const publications = pgTable(
   'publications',
   {
@@ -28,6 +44,8 @@ export const publications = pgTable(
     /** Deviations from the provider's default grants, by capability name (without the provider prefix). */
     capabilities: jsonb('capabilities').$type<Record<string, Grant>>().notNull().default({}),
     policy: jsonb('policy').$type<Record<string, unknown>>().notNull().default({}),
+    /** How far its app at the provider is: what is not secret of it. */
+    setup: jsonb('setup').$type<PublicationSetup>().notNull().default({}),
     /** Published into the emulated workplace: vendor hosts map to it, and `/workplace` shows it. */
     emulated: boolean('emulated').notNull().default(false),
     createdAt: now('created_at'),
@@ -96,5 +114,36 @@ export const webhookSecrets = pgTable(
       foreignColumns: [publications.organizationId, publications.id],
     }).onDelete('cascade'),
     index('webhook_secrets_publication').on(t.publicationId),
+  ],
+);
+
+export type PublishTokenKind = 'start' | 'state' | 'handoff' | 'handoff_session';
+export type PublishStep = 'create' | 'install';
+
+/**
+ * The links of the guided flow, by the hash of what is in them: `start` begins a step in a browser, `state` comes back
+ * from the provider, `handoff` lets somebody without an account do the steps, `handoff_session` is that browser's cookie.
+ */
+export const publishTokens = pgTable(
+  'publish_tokens',
+  {
+    hash: text('hash').primaryKey(),
+    organizationId: organizationId(),
+    publicationId: text('publication_id').notNull(),
+    kind: text('kind').$type<PublishTokenKind>().notNull(),
+    step: text('step').$type<PublishStep>(),
+    /** The hash of the cookie of the browser that it belongs to. */
+    browserHash: text('browser_hash'),
+    createdAt: now('created_at'),
+    expiresAt: at('expires_at').notNull(),
+    usedAt: at('used_at'),
+    revokedAt: at('revoked_at'),
+  },
+  (t) => [
+    foreignKey({
+      columns: [t.organizationId, t.publicationId],
+      foreignColumns: [publications.organizationId, publications.id],
+    }).onDelete('cascade'),
+    index('publish_tokens_publication').on(t.publicationId, t.kind),
   ],
 );

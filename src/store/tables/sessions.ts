@@ -31,6 +31,8 @@ export const sessions = pgTable(
     status: text('status').$type<SessionStatus>().notNull().default('idle'),
     title: text('title'),
     metadata: jsonb('metadata').$type<Record<string, string>>().notNull().default({}),
+    /** Whose credentials it may use, the first one's before the others'. */
+    vaultIds: jsonb('vault_ids').$type<string[]>().notNull().default([]),
     /** The host uid that its sandbox runs under; null until the first start, or where there is one for all. */
     uid: integer('uid'),
     /** The agent program's own id of the conversation, to load it again. */
@@ -103,6 +105,9 @@ export interface MessageAuthor {
   kind: 'person' | 'bot' | 'api';
 }
 
+/** Somebody who asked for something or decides over it; ids are the provider's. */
+export type Asker = Pick<MessageAuthor, 'id' | 'name' | 'kind'>;
+
 export type TurnState = 'running' | 'completed' | 'failed' | 'interrupted' | 'cancelled';
 
 /** One run of the agent program over the messages that waited. */
@@ -132,6 +137,7 @@ export const turns = pgTable(
       foreignColumns: [sessions.organizationId, sessions.id],
     }).onDelete('cascade'),
     index('turns_session').on(t.sessionId, t.id),
+    index('turns_anchor').on(t.anchorId, t.startedAt),
     uniqueIndex('turns_running').on(t.sessionId).where(sql`state = 'running'`),
   ],
 );
@@ -152,6 +158,10 @@ export const messages = pgTable(
     author: jsonb('author').$type<MessageAuthor>().notNull(),
     /** Whether the author may instruct the agent; text of others is context. */
     authority: boolean('authority').notNull(),
+    /** Whether it starts a turn. What does not is context: it waits for a turn that something else starts. */
+    wakes: boolean('wakes').notNull().default(true),
+    /** How many agents' posts led to this one, as its writer said: 0 for what a person wrote. */
+    hops: integer('hops').notNull().default(0),
     body: text('body').notNull(),
     /** The provider's address of the message itself, for presence: `{channel, ts}`, `{comment_id}` … */
     place: jsonb('place').$type<Record<string, string>>().notNull().default({}),

@@ -16,7 +16,19 @@ export const vaults = pgTable(
   (t) => [unique().on(t.organizationId, t.id)],
 );
 
-export type CredentialKind = 'slack_bot' | 'github_app' | 'linear_app' | 'static_bearer';
+export type CredentialKind =
+  | 'slack_bot'
+  | 'github_app'
+  | 'linear_app'
+  | 'static_bearer'
+  | 'header'
+  | 'basic'
+  | 'query'
+  | 'mcp_oauth'
+  | 'environment_variable'
+  /** A client id and secret: put on where codes and refresh tokens are exchanged, and nowhere else. */
+  | 'slack_client'
+  | 'linear_client';
 
 /** Sealed to the egress process. `detail` holds what is not secret: hosts, ids. */
 export const credentials = pgTable(
@@ -36,6 +48,7 @@ export const credentials = pgTable(
     createdAt: now('created_at'),
     updatedAt: now('updated_at'),
     lastUsedAt: at('last_used_at'),
+    archivedAt: at('archived_at'),
   },
   (t) => [
     unique().on(t.organizationId, t.id),
@@ -52,5 +65,6 @@ export const credentials = pgTable(
       foreignColumns: [publications.organizationId, publications.id],
     }).onDelete('cascade'),
     index('credentials_publication').on(t.publicationId),
+    index('credentials_vault').on(t.vaultId),
   ],
 );

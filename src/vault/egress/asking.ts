@@ -12,6 +12,8 @@ export interface Asking {
   policy: SessionPolicy;
   host: string;
   request: GatedRequest;
+  /** As they came. */
+  sent: readonly string[];
   /** Already stripped. */
   headers: string[];
   body: IncomingBody;

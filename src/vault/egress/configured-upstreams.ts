@@ -13,6 +13,7 @@ export interface ModelUrls {
   anthropic?: string | undefined;
   /** Ends in `/v1`. */
   openai?: string | undefined;
+  google?: string | undefined;
 }
 
 /**
@@ -29,6 +30,7 @@ export function configuredUpstreams(
     ...(emulated ? vendorUpstreams(emulated, 'emulated') : []),
     ...upstream('api.anthropic.com', '/', folder(models.anthropic), 'all'),
     ...upstream('api.openai.com', '/v1/', folder(models.openai), 'all'),
+    ...upstream('generativelanguage.googleapis.com', '/', folder(models.google), 'all'),
   ];
 }
 
@@ -36,7 +38,9 @@ function vendorUpstreams(urls: ApiUrls, scope: Upstream['scope']): Upstream[] {
   return [
     ...upstream('slack.com', '/api/', folder(urls.slack), scope),
     ...upstream('api.github.com', '/', folder(urls.github), scope),
+    ...upstream('github.com', '/', enterpriseOrigin(urls.github), scope),
     ...upstream('api.linear.app', '/graphql', urls.linear, scope),
+    ...upstream('api.linear.app', '/oauth/', urls.linear && new URL('/oauth/', urls.linear).href, scope),
   ];
 }
 
@@ -51,3 +55,7 @@ function upstream(
 
 const folder = (url: string | undefined): string | undefined =>
   url === undefined || url.endsWith('/') ? url : `${url}/`;
+
+/** GitHub Enterprise Server has its API below `/api/v3` and git at its root. */
+const enterpriseOrigin = (url: string | undefined): string | undefined =>
+  url !== undefined && /^\/api\/v3\/?$/.test(new URL(url).pathname) ? `${new URL(url).origin}/` : undefined;

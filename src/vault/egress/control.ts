@@ -7,6 +7,7 @@ import type {
   EgressHealth,
   EgressStart,
   ListenerHandle,
+  ListenerRole,
   PlatformPrincipal,
 } from './protocol.ts';
 
@@ -23,13 +24,15 @@ interface KeptSession {
   sessionId: string;
   sealedAuthority: string;
   turnId: string | null;
-  listeners: Set<ListenerHandle>;
+  listeners: Map<ListenerHandle, ListenerRole>;
 }
 
 /** The worker's control, with what only the composition root uses. */
 export interface RunningEgress extends EgressControl {
   /** Derives an organization's public sealing key, writes it into `organizations`, and answers it. */
   sealingKey(organizationId: string): Promise<Record<string, unknown>>;
+  /** Whether a text holds one of the organization's secrets, which only the egress process knows. */
+  checkText(organizationId: string, text: string): Promise<{ ok: true } | { ok: false; reason: string }>;
 }
 
 /** In a packed installation the program is JavaScript, beside us as it is here. */
@@ -86,7 +89,7 @@ class Supervisor implements RunningEgress {
   async openSession(session: {
     organizationId: string;
     sessionId: string;
-  }): Promise<{ caCertificatePem: string }> {
+  }): Promise<{ caCertificatePem: string; environment: Record<string, string> }> {
     const { organizationId, sessionId } = session;
     const opened = await this.#ask((child) => {
       const known = this.#sessions.get(sessionId);
@@ -102,20 +105,20 @@ class Supervisor implements RunningEgress {
     const kept = this.#sessions.get(sessionId);
     if (kept) kept.sealedAuthority = sealedAuthority;
     else {
-      const listeners = new Set<ListenerHandle>();
+      const listeners = new Map<ListenerHandle, ListenerRole>();
       this.#sessions.set(sessionId, { organizationId, sessionId, sealedAuthority, turnId: null, listeners });
     }
-    return { caCertificatePem: opened.caCertificatePem };
+    return { caCertificatePem: opened.caCertificatePem, environment: opened.environment };
   }
 
-  async addListener(sessionId: string, handle: ListenerHandle): Promise<void> {
+  async addListener(sessionId: string, handle: ListenerHandle, role: ListenerRole = 'proxy'): Promise<void> {
     const session = this.#sessions.get(sessionId);
     if (!session) throw new Error(`The session ${sessionId} is not open.`);
     await this.#ask(async (child) => {
       await this.#knows(child, session);
-      await child.request({ type: 'add_listener', sessionId }, handle);
+      await child.request({ type: 'add_listener', sessionId, role }, handle);
     });
-    session.listeners.add(handle);
+    session.listeners.set(handle, role);
   }
 
   setTurn(sessionId: string, turnId: string | null): void {
@@ -127,7 +130,7 @@ class Supervisor implements RunningEgress {
   async closeSession(sessionId: string): Promise<void> {
     const session = this.#sessions.get(sessionId);
     this.#sessions.delete(sessionId);
-    for (const handle of session?.listeners ?? []) closeHandle(handle);
+    for (const handle of session?.listeners.keys() ?? []) closeHandle(handle);
     // A process that dies over this has closed it too.
     await this.#child.request({ type: 'close_session', sessionId }).catch(() => {});
   }
@@ -145,6 +148,10 @@ class Supervisor implements RunningEgress {
     return this.#ask((child) => child.request({ type: 'sealing_key', organizationId }));
   }
 
+  checkText(organizationId: string, text: string): Promise<{ ok: true } | { ok: false; reason: string }> {
+    return this.#ask((child) => child.request({ type: 'check_text', organizationId, text }));
+  }
+
   async health(): Promise<EgressHealth> {
     try {
       const asked = this.#ask((child) => child.request({ type: 'health' }), healthPatienceMs);
@@ -157,7 +164,9 @@ class Supervisor implements RunningEgress {
   async stop(): Promise<void> {
     this.#stopping = true;
     await this.#child.stop(stopGraceMs);
-    for (const { listeners } of this.#sessions.values()) for (const handle of listeners) closeHandle(handle);
+    for (const { listeners } of this.#sessions.values()) {
+      for (const handle of listeners.keys()) closeHandle(handle);
+    }
     this.#sessions.clear();
   }
 
@@ -190,8 +199,13 @@ class Supervisor implements RunningEgress {
   async #handOver(child: EgressChild, session: KeptSession): Promise<void> {
     try {
       await this.#knows(child, session);
-      for (const handle of session.listeners) {
-        await child.request({ type: 'add_listener', sessionId: session.sessionId }, handle);
+      for (const [handle, role] of session.listeners) {
+        // Its sandbox has ended.
+        if (isClosed(handle)) {
+          session.listeners.delete(handle);
+          continue;
+        }
+        await child.request({ type: 'add_listener', sessionId: session.sessionId, role }, handle);
       }
       child.setTurn(session.sessionId, session.turnId);
       // Closed meanwhile.
@@ -253,6 +267,10 @@ async function within<T>(promise: Promise<T>, timeoutMs: number): Promise<T> {
   } finally {
     clearTimeout(timer);
   }
+}
+
+function isClosed(handle: ListenerHandle): boolean {
+  return ((handle as { fd?: number }).fd ?? -1) < 0;
 }
 
 function closeHandle(handle: ListenerHandle): void {

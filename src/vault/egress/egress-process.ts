@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import { createLogger } from '../../store/logger.ts';
 import { Egress } from './egress.ts';
+import type { GitNeeds } from './git-door.ts';
 import type { EgressRequest, FromEgress, ToEgress } from './messages.ts';
 import type { ListenerHandle } from './protocol.ts';
 import type { RequestNeeds } from './provider-door.ts';
@@ -9,7 +10,7 @@ import type { RequestNeeds } from './provider-door.ts';
  * Runs this process as the egress process: waits for the start message over IPC, serves until it is told to stop or
  * the worker is gone, then writes what is left to write and exits.
  */
-export function runEgressProcess(needs: RequestNeeds): void {
+export function runEgressProcess(needs: RequestNeeds, git?: GitNeeds): void {
   const logger = createLogger({ level: 'info', name: 'egress', descriptor: 1 });
   let starting: Promise<Egress> | undefined;
   let stopping = false;
@@ -27,7 +28,7 @@ export function runEgressProcess(needs: RequestNeeds): void {
     if (message.type === 'start') {
       if (starting) return;
       const { type: _, ...start } = message;
-      starting = Egress.start(start, { needs, logger });
+      starting = Egress.start(start, { needs, logger, ...(git ? { git } : {}) });
       starting.then(
         (egress) => {
           send({ type: 'ready' });
@@ -80,13 +81,15 @@ async function perform(egress: Egress, message: EgressRequest, handle: ListenerH
       return egress.openSession(message.organizationId, message.sessionId, message.sealedAuthority);
     case 'add_listener':
       if (!handle) throw new Error('A listener came without its handle.');
-      await egress.addListener(message.sessionId, handle);
+      await egress.addListener(message.sessionId, handle, message.role);
       return null;
     case 'close_session':
       await egress.closeSession(message.sessionId);
       return null;
     case 'sealing_key':
       return egress.sealingKey(message.organizationId);
+    case 'check_text':
+      return egress.checkText(message.organizationId, message.text);
     case 'health':
       return egress.health();
   }

@@ -6,13 +6,17 @@ import { organizations } from '../../store/schema.ts';
 import { CredentialStore } from '../credential-store.ts';
 import { InstallationTokens } from '../github-app.ts';
 import { deriveSessionKey, organizationPublicKey } from '../keys.ts';
+import { KnownSecrets } from '../known-secrets.ts';
+import { RotatingTokens } from '../rotating-tokens.ts';
 import { openWith, type SealBinding, sealWith } from '../seal.ts';
+import { VaultTokens } from '../vault-tokens.ts';
 import { BodyBudget } from './bodies.ts';
 import { type Connect, type Resolve, systemConnect, systemResolve } from './dialing.ts';
+import type { GitNeeds } from './git-door.ts';
 import type { EgressParts } from './parts.ts';
 import { PlatformDoor } from './platform-door.ts';
 import { PlatformPools } from './platform-pools.ts';
-import type { EgressHealth, EgressStart, ListenerHandle } from './protocol.ts';
+import type { EgressHealth, EgressStart, ListenerHandle, ListenerRole } from './protocol.ts';
 import type { RequestNeeds } from './provider-door.ts';
 import { ProxySession } from './proxy-session.ts';
 import { databaseWriter, Recorder } from './records.ts';
@@ -23,6 +27,7 @@ import { UpstreamMap } from './upstreams.ts';
 /** What the outside world is to the egress process; tests give their own. */
 export interface EgressWorld {
   needs: RequestNeeds;
+  git?: GitNeeds;
   logger: Logger;
   resolve?: Resolve;
   connect?: Connect;
@@ -34,6 +39,8 @@ export interface OpenedSession {
   caCertificatePem: string;
   /** Opaque; opens with the root key only. */
   sealedAuthority: string;
+  /** Names and placeholders of the session's variables. No secret. */
+  environment: Record<string, string>;
 }
 
 const maxHeldBodyBytes = 256 * 1024 * 1024;
@@ -60,15 +67,25 @@ export class Egress {
     const recorder = new Recorder({ write: databaseWriter(database), logger: world.logger });
     const network = { resolve: world.resolve ?? systemResolve, connect: world.connect ?? systemConnect };
     this.#pools = new PlatformPools({ network, upstreams, recorder, now });
+    const credentials = new CredentialStore(database, this.#rootKey, now);
     this.#parts = {
       database,
       logger: world.logger,
       now,
       recorder,
-      credentials: new CredentialStore(database, this.#rootKey, now),
+      credentials,
+      rotatingTokens: new RotatingTokens(credentials, (...call) => this.#pools.refresh(...call), now),
       tokens: new InstallationTokens((...call) => this.#pools.mint(...call), now),
+      vaultTokens: new VaultTokens(
+        database,
+        this.#rootKey,
+        (...call) => this.#pools.askTokenEndpoint(...call),
+        now,
+      ),
+      secrets: new KnownSecrets(database, this.#rootKey, Object.values(start.modelCredentials), now),
       rules: { modelCredentials: start.modelCredentials, upstreams },
       needs: world.needs,
+      git: world.git,
       network,
       budget: new BodyBudget(maxHeldBodyBytes),
       internalSocket: start.internalSocket,
@@ -108,14 +125,20 @@ export class Egress {
     return {
       caCertificatePem: authority.certificatePem,
       sealedAuthority: await sealWith(key, binding, await authority.export()),
+      environment: await session.environment(),
     };
   }
 
   /** Serves a listener of an open session. */
-  async addListener(sessionId: string, handle: ListenerHandle): Promise<void> {
+  async addListener(sessionId: string, handle: ListenerHandle, role: ListenerRole = 'proxy'): Promise<void> {
     const session = await this.#sessions.get(sessionId);
     if (!session) throw new Error(`The session ${sessionId} is not open here.`);
-    await this.#proxy.serve(session, handle);
+    await this.#proxy.serve(session, handle, role);
+  }
+
+  /** Whether a text holds one of the organization's secrets. */
+  checkText(organizationId: string, text: string): Promise<{ ok: true } | { ok: false; reason: string }> {
+    return this.#parts.secrets.check(organizationId, text);
   }
 
   /** Stamps the turn on the records that follow. */

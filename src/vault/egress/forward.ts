@@ -2,6 +2,8 @@ import type { ServerResponse } from 'node:http';
 import type { Readable } from 'node:stream';
 import type { Dispatcher } from 'undici';
 import { forwardedResponseHeaders } from './header-rules.ts';
+import type { UsageReader } from './model-usage.ts';
+import type { Redaction } from './redaction.ts';
 import { failed, type Refusal, RefusedError } from './refusal.ts';
 
 /** One request on its way out, rebuilt from what the gate read. */
@@ -13,6 +15,10 @@ export interface ForwardInput {
   headers: string[];
   body: Readable | Buffer | null;
   response: ServerResponse;
+  /** Cleans what comes back. */
+  redaction?: Redaction;
+  /** Reads along. */
+  reader?: UsageReader | undefined;
   /** Asked before anything is sent back; true drops this answer, for the caller to ask again. */
   discard?: (status: number) => boolean;
 }
@@ -26,6 +32,9 @@ export interface ForwardResult {
   /** For `failed`: what to answer. */
   refusal?: Refusal;
 }
+
+/** An event of a stream is not held back for longer, whatever it ends with. */
+const holdMs = 50;
 
 /**
  * Passes a request on and its answer back, as it comes: nothing is collected, a slow reader slows the upstream, a
@@ -53,6 +62,10 @@ export function forward(input: ForwardInput): Promise<ForwardResult> {
 class Relay implements Dispatcher.DispatchHandler {
   readonly #response: ServerResponse;
   readonly #discard: ((status: number) => boolean) | undefined;
+  readonly #reader: UsageReader | undefined;
+  readonly #redaction: Redaction | undefined;
+  readonly #search: ReturnType<Redaction['stream']> | undefined;
+  #idle: NodeJS.Timeout | undefined;
   readonly #settle: (result: ForwardResult) => void;
   readonly #onClose = () => this.#readerGone();
   #controller: Dispatcher.DispatchController | undefined;
@@ -65,6 +78,9 @@ class Relay implements Dispatcher.DispatchHandler {
   constructor(input: ForwardInput, settle: (result: ForwardResult) => void) {
     this.#response = input.response;
     this.#discard = input.discard;
+    this.#reader = input.reader;
+    this.#redaction = input.redaction?.active ? input.redaction : undefined;
+    this.#search = this.#redaction?.stream();
     this.#settle = settle;
     input.response.once('close', this.#onClose);
   }
@@ -86,25 +102,46 @@ class Relay implements Dispatcher.DispatchHandler {
       controller.abort(new Error('the answer is dropped'));
       return;
     }
-    this.#response.writeHead(status, forwardedResponseHeaders(rawPairs(controller.rawHeaders)));
+    const headers = forwardedResponseHeaders(rawPairs(controller.rawHeaders));
+    const redaction = this.#redaction;
+    this.#response.writeHead(status, redaction ? headers.map((part) => redaction.text(part)) : headers);
     this.#response.flushHeaders();
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
     if (this.#discarded) return;
     this.#bytesDown += chunk.byteLength;
-    if (this.#response.write(chunk)) return;
+    this.#reader?.push(chunk);
+    if (this.#write(chunk)) return;
     controller.pause();
     this.#response.once('drain', () => controller.resume());
   }
 
+  /** Passes on what is clean; a possible beginning of a secret waits for what follows, but not for long. */
+  #write(chunk: Buffer): boolean {
+    if (!this.#search) return this.#response.write(chunk);
+    clearTimeout(this.#idle);
+    const clean = this.#search.push(chunk);
+    if (this.#search.holds()) this.#idle = setTimeout(() => this.#flush(), holdMs);
+    return clean.byteLength === 0 || this.#response.write(clean);
+  }
+
+  #flush(): void {
+    clearTimeout(this.#idle);
+    const left = this.#search?.rest();
+    if (left && left.byteLength > 0 && !this.#response.destroyed) this.#response.write(left);
+  }
+
   onResponseEnd(): void {
+    this.#flush();
+    this.#reader?.end();
     this.#response.off('close', this.#onClose);
     if (!this.#discarded) this.#response.end();
     this.#finish(this.#discarded ? 'discarded' : 'sent');
   }
 
   onResponseError(_controller: Dispatcher.DispatchController | undefined, error: Error): void {
+    clearTimeout(this.#idle);
     this.#response.off('close', this.#onClose);
     if (this.#discarded) {
       this.#finish('discarded');

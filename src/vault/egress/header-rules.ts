@@ -101,6 +101,16 @@ export function forwardedResponseHeaders(pairs: readonly string[]): string[] {
   );
 }
 
+/** Whether a header may hold a session's credential: not one of the connection's, nor one that says who asks. */
+export function mayCarryCredential(name: string): boolean {
+  const folded = foldHeaderName(name);
+  return (
+    !hopByHop.has(folded) &&
+    !saidAnew.has(folded) &&
+    (folded.startsWith('x-authorization') || !strippedPrefixes.some((prefix) => folded.startsWith(prefix)))
+  );
+}
+
 /** Puts one header on, in the place of any that a server could read as the same. */
 export function withHeader(pairs: readonly string[], name: string, value: string): string[] {
   const folded = foldHeaderName(name);

@@ -1,11 +1,12 @@
-import type { EgressHealth, EgressStart } from './protocol.ts';
+import type { EgressHealth, EgressStart, ListenerRole } from './protocol.ts';
 
 /** What the worker asks of the egress process over IPC. `add_listener` comes with the listener's handle. */
 export type EgressRequest =
   | { type: 'open_session'; organizationId: string; sessionId: string; sealedAuthority?: string }
-  | { type: 'add_listener'; sessionId: string }
+  | { type: 'add_listener'; sessionId: string; role: ListenerRole }
   | { type: 'close_session'; sessionId: string }
   | { type: 'sealing_key'; organizationId: string }
+  | { type: 'check_text'; organizationId: string; text: string }
   | { type: 'health' };
 
 export type ToEgress =
@@ -16,10 +17,11 @@ export type ToEgress =
 
 /** What each request is answered with. */
 export interface EgressAnswers {
-  open_session: { caCertificatePem: string; sealedAuthority: string };
+  open_session: { caCertificatePem: string; sealedAuthority: string; environment: Record<string, string> };
   add_listener: null;
   close_session: null;
   sealing_key: Record<string, unknown>;
+  check_text: { ok: true } | { ok: false; reason: string };
   health: EgressHealth;
 }
 

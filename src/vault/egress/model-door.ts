@@ -1,18 +1,19 @@
 import { type Refusal, refuse } from './refusal.ts';
 
-export type ModelName = 'anthropic' | 'openai';
+export type ModelName = 'anthropic' | 'openai' | 'google';
 
 /** The vendor hosts of the models, under the names that they have inside. */
 export const modelHosts: ReadonlyMap<string, ModelName> = new Map([
   ['api.anthropic.com', 'anthropic'],
   ['api.openai.com', 'openai'],
+  ['generativelanguage.googleapis.com', 'google'],
 ]);
 
 /** A model request's JSON body may not be larger. */
 export const maxModelBodyBytes = 32 * 1024 * 1024;
 
 /** The wire that a body is written in; `none` for requests without one. */
-export type ModelWire = 'none' | 'messages' | 'chat' | 'responses';
+export type ModelWire = 'none' | 'messages' | 'chat' | 'responses' | 'gemini';
 
 const endpoints: Readonly<Record<ModelName, Readonly<Record<string, ModelWire>>>> = {
   anthropic: {
@@ -25,6 +26,11 @@ const endpoints: Readonly<Record<ModelName, Readonly<Record<string, ModelWire>>>
     'POST /v1/responses': 'responses',
     'GET /v1/models': 'none',
   },
+  google: {
+    'POST a model: generateContent': 'gemini',
+    'POST a model: streamGenerateContent': 'gemini',
+    'POST a model: countTokens': 'gemini',
+  },
 };
 
 /** The wire of an endpoint to which the model credential applies; a refusal for every other path of a model host. */
@@ -34,7 +40,9 @@ export function modelEndpoint(
   path: string,
 ): { ok: true; wire: ModelWire } | { ok: false; refusal: Refusal } {
   const known = endpoints[model];
-  const key = `${method} ${path}`;
+  // Google's paths name the model.
+  const named = model === 'google' ? path.replace(/^\/v1beta\/models\/[\w.-]+:/, 'a model: ') : path;
+  const key = `${method} ${named}`;
   const wire = Object.hasOwn(known, key) ? known[key] : undefined;
   if (wire) return { ok: true, wire };
   return {
@@ -48,7 +56,8 @@ export function modelEndpoint(
 
 /** The header that carries a model key. */
 export function modelHeader(model: ModelName, key: string): readonly [name: string, value: string] {
-  return model === 'anthropic' ? ['x-api-key', key] : ['authorization', `Bearer ${key}`];
+  if (model === 'anthropic') return ['x-api-key', key];
+  return model === 'google' ? ['x-goog-api-key', key] : ['authorization', `Bearer ${key}`];
 }
 
 type Json = Record<string, unknown>;
@@ -62,6 +71,7 @@ const ownTools: Readonly<Record<Exclude<ModelWire, 'none'>, RegExp>> = {
   messages: /^(?:custom|(?:bash|text_editor|computer|memory)_\d{8})$/,
   chat: /^(?:function|custom)$/,
   responses: /^(?:function|custom|local_shell|apply_patch)$/,
+  gemini: /^$/,
 };
 
 /** Fields by which the vendor would fetch, run or add something on the agent's behalf. */
@@ -69,6 +79,7 @@ const refusedFields: Readonly<Record<Exclude<ModelWire, 'none'>, readonly string
   messages: ['mcp_servers', 'container'],
   chat: ['web_search_options'],
   responses: ['prompt'],
+  gemini: ['cachedContent', 'cached_content'],
 };
 
 /**
@@ -88,24 +99,41 @@ export function checkModelBody(wire: Exclude<ModelWire, 'none'>, body: unknown):
   const tools = body.tools;
   if (isGiven(tools) && !Array.isArray(tools)) return refuse('model.body', '`tools` must be a list.', 400);
   for (const tool of Array.isArray(tools) ? tools : []) {
-    const type = isObject(tool) ? tool.type : undefined;
-    const own =
-      isObject(tool) &&
-      (type === undefined || type === null
-        ? wire === 'messages'
-        : typeof type === 'string' && ownTools[wire].test(type));
-    if (!own) {
-      return refuse(
-        'model.server_tools',
-        `The tool type ${JSON.stringify(type)?.slice(0, 80) ?? 'undefined'} runs at the model's vendor and is not allowed. Tools that the agent runs itself are.`,
-      );
-    }
+    const foreign = foreignTool(wire, tool);
+    if (foreign === undefined) continue;
+    return refuse(
+      'model.server_tools',
+      `The tool type ${foreign} runs at the model's vendor and is not allowed. Tools that the agent runs itself are.`,
+    );
   }
   const { tools: _, ...rest } = body;
   return holdsUrlSource(rest)
     ? refuse('model.url_source', 'URL sources in a model request are not allowed. Send the content itself.')
     : undefined;
 }
+
+/** What a tool is that the agent program does not run itself, as a text to quote; undefined for its own. */
+function foreignTool(wire: Exclude<ModelWire, 'none'>, tool: unknown): string | undefined {
+  if (!isObject(tool)) return quoted(tool);
+  if (wire === 'gemini') {
+    const key = Object.keys(tool).find((name) => !/^function_?declarations$/i.test(name));
+    return key === undefined ? undefined : quoted(key);
+  }
+  const { type } = tool;
+  if (type === undefined || type === null) return wire === 'messages' ? undefined : quoted(type);
+  if (typeof type === 'string' && ownTools[wire].test(type)) return undefined;
+  // The tools of one MCP server of the agent's own, as Codex sends them: a group of functions, and nothing else in it.
+  if (wire === 'responses' && type === 'namespace' && Array.isArray(tool.tools)) {
+    const isGroup = Object.keys(tool).every((key) => ['type', 'name', 'description', 'tools'].includes(key));
+    const inner = tool.tools.map((each) =>
+      isObject(each) && each.type === 'namespace' ? quoted(each.type) : foreignTool(wire, each),
+    );
+    return isGroup ? inner.find((found) => found !== undefined) : quoted(type);
+  }
+  return quoted(type);
+}
+
+const quoted = (value: unknown): string => JSON.stringify(value)?.slice(0, 80) ?? 'undefined';
 
 /** What a model said a tool was called with is data, whatever it looks like. */
 const callTypes = new Set([
@@ -140,5 +168,8 @@ function namesUrl(value: Json): boolean {
   // OpenAI chat: `{type: "image_url", image_url: {url}}`; responses: `image_url: "…"`, `file_url: "…"`.
   if (value.type === 'image_url' && isObject(value.image_url)) return isWebUrl(value.image_url.url);
   if (value.type === 'input_image' && isGiven(value.image_url)) return isWebUrl(value.image_url);
+  // Google: `fileData: {fileUri}`, which it reads in either spelling.
+  const file = value.fileData ?? value.file_data;
+  if (isObject(file) && isGiven(file.fileUri ?? file.file_uri)) return true;
   return value.type === 'input_file' && isGiven(value.file_url);
 }

@@ -8,6 +8,7 @@ import {
   modelEndpoint,
   modelHeader,
 } from './model-door.ts';
+import { UsageReader } from './model-usage.ts';
 import type { PassageResult } from './pass-on.ts';
 import { failed, refuse } from './refusal.ts';
 
@@ -35,6 +36,8 @@ export async function modelPassage(asking: Asking, model: ModelName): Promise<Pa
       refusal: failed('credential.unreadable', `The key for ${host} is not a header value.`),
     };
   }
+  // So that what comes back can be read along.
+  const plain = withHeader(asking.headers, 'accept-encoding', 'identity');
   return {
     ok: true,
     passage: {
@@ -42,7 +45,9 @@ export async function modelPassage(asking: Asking, model: ModelName): Promise<Pa
       credential: key === undefined ? null : `${model} model key`,
       method: request.method,
       route,
-      headers: key === undefined ? asking.headers : withHeader(asking.headers, ...modelHeader(model, key)),
+      secrets: key === undefined ? [] : [key],
+      ...(endpoint.wire === 'none' ? {} : { reader: new UsageReader() }),
+      headers: key === undefined ? plain : withHeader(plain, ...modelHeader(model, key)),
       body,
     },
   };

@@ -3,7 +3,11 @@ import type { Logger } from 'pino';
 import type { Database } from '../../store/connection.ts';
 import type { CredentialStore } from '../credential-store.ts';
 import type { InstallationTokens } from '../github-app.ts';
+import type { KnownSecrets } from '../known-secrets.ts';
+import type { RotatingTokens } from '../rotating-tokens.ts';
+import type { VaultTokens } from '../vault-tokens.ts';
 import type { BodyBudget } from './bodies.ts';
+import type { GitNeeds } from './git-door.ts';
 import type { RequestNeeds } from './provider-door.ts';
 import type { EgressRecord, Recorder } from './records.ts';
 import { egressHeader, type Refusal, refusalBody } from './refusal.ts';
@@ -18,8 +22,13 @@ export interface EgressParts {
   recorder: Recorder;
   credentials: CredentialStore;
   tokens: InstallationTokens;
+  vaultTokens: VaultTokens;
+  secrets: KnownSecrets;
+  /** Access tokens of installations that end and are refreshed. */
+  rotatingTokens: RotatingTokens;
   rules: HouseRules;
   needs: RequestNeeds;
+  git: GitNeeds | undefined;
   network: PoolOptions;
   budget: BodyBudget;
   /** The worker's Unix socket behind `tagalong.internal`. */

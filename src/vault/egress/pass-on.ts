@@ -1,7 +1,10 @@
 import type { ServerResponse } from 'node:http';
 import type { Readable } from 'node:stream';
 import { forward } from './forward.ts';
+import { withHeader } from './header-rules.ts';
+import type { UsageReader } from './model-usage.ts';
 import { answerRefusal, type EgressParts, type RecordStart, recordRefusal } from './parts.ts';
+import { Redaction } from './redaction.ts';
 import { failed, type Refusal } from './refusal.ts';
 import type { UpstreamPools } from './upstream-pools.ts';
 import type { Route } from './upstreams.ts';
@@ -15,6 +18,10 @@ export interface Passage {
   route: Route;
   headers: string[];
   body: Readable | Buffer | null;
+  /** Reads along what comes back. */
+  reader?: UsageReader;
+  /** What is put on and must not come back. */
+  secrets?: readonly string[];
   /** The same headers with a new token, after the upstream answered 401. Only where the body can be sent again. */
   renew?: () => Promise<string[]>;
 }
@@ -30,14 +37,26 @@ export async function passOn(
   response: ServerResponse,
 ): Promise<void> {
   const { method, body, route, renew } = passage;
-  const input = { dispatcher: pools.for(route), method, path: route.path, body, response };
+  const redaction = new Redaction(passage.secrets ?? []);
+  const input = {
+    dispatcher: pools.for(route),
+    method,
+    path: route.path,
+    body,
+    response,
+    redaction,
+    reader: passage.reader,
+  };
+  // What is compressed could not be searched.
+  const readable = (headers: string[]) =>
+    redaction.active ? withHeader(headers, 'accept-encoding', 'identity') : headers;
   let result = await forward({
     ...input,
-    headers: passage.headers,
+    headers: readable(passage.headers),
     ...(renew ? { discard: (status: number) => status === 401 } : {}),
   });
   if (result.outcome === 'discarded' && renew) {
-    result = await forward({ ...input, headers: await renew() });
+    result = await forward({ ...input, headers: readable(await renew()) });
   }
   const refusal =
     result.outcome === 'failed'
@@ -56,6 +75,7 @@ export async function passOn(
     durationMs: parts.now() - start.at.getTime(),
     credential: passage.credential,
     decision: result.outcome === 'cut' ? 'failed' : 'allowed',
-    rule: passage.rule,
+    ...(passage.reader ? { usage: passage.reader.usage } : {}),
+    rule: redaction.hits > 0 ? `${passage.rule} redacted:${redaction.hits}` : passage.rule,
   });
 }

@@ -2,7 +2,7 @@ import { rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { CredentialKind } from '../../store/schema.ts';
 import type { OpenCredential } from '../credential-store.ts';
-import { appJwt, wantsAppJwt } from '../github-app.ts';
+import { appJwt, hasInstallation, wantsAppJwt } from '../github-app.ts';
 import { unmapped } from './asking.ts';
 import { incomingBody } from './bodies.ts';
 import { forwardedRequestHeaders, isHeaderValue, withHeader } from './header-rules.ts';
@@ -20,7 +20,23 @@ export const credentialHosts: Readonly<Record<CredentialKind, readonly string[]>
   github_app: ['api.github.com'],
   linear_app: ['api.linear.app'],
   static_bearer: [],
+  header: [],
+  basic: [],
+  query: [],
+  mcp_oauth: [],
+  environment_variable: [],
+  slack_client: ['slack.com'],
+  linear_client: ['api.linear.app'],
 };
+
+/** The calls that want the client's secret, and the one that wants nothing: its code is the secret. */
+const clientPaths: Readonly<Record<string, readonly string[]>> = {
+  'slack.com': ['/api/oauth.v2.access'],
+  'api.linear.app': ['/oauth/token'],
+};
+/** Anybody may read a bot's user; before an App is installed there is no token to ask with. */
+const botPath = /^\/users\/[\w-]{1,100}(\[bot\]|%5[Bb]bot%5[Dd])$/;
+const conversionPath = /^\/app-manifests\/[\w-]{1,200}\/conversions$/;
 
 /** The worker's own way to the vendors: a Unix socket that only this user can open. */
 export class PlatformDoor {
@@ -85,7 +101,13 @@ export class PlatformDoor {
           failed('record.full', 'Requests cannot be recorded now. Try again later.', 503),
         );
       }
-      credential = await parts.credentials.find(start.organizationId, principal).catch(asRefused);
+      const { path } = request.target;
+      if (url.hostname === 'api.github.com' && conversionPath.test(path)) {
+        await this.#convert(start, principal, incoming, response, request);
+        return;
+      }
+      const use = clientPaths[url.hostname]?.includes(path) ? 'client' : 'token';
+      credential = await parts.credentials.find(start.organizationId, principal, use).catch(asRefused);
       const passage = await this.#passage(credential, incoming, response, url, request);
       await passOn(parts, start, this.#pools.for(credential), passage, response);
     } catch (error) {
@@ -97,6 +119,37 @@ export class PlatformDoor {
       answerRefusal(response, refusal);
       if (start.organizationId) recordRefusal(parts, start, refusal, credential?.displayName);
     }
+  }
+
+  /** A made GitHub App's code goes out without any credential; it works once and for an hour. */
+  async #convert(
+    start: RecordStart,
+    principal: string,
+    incoming: IncomingMessage,
+    response: ServerResponse,
+    request: GatedRequest,
+  ): Promise<void> {
+    const parts = this.#parts;
+    const { emulated } = await parts.credentials
+      .publication(start.organizationId, principal)
+      .catch(asRefused);
+    const route = parts.rules.upstreams.route(start.host, request.target.path, emulated);
+    if (!route) throw new RefusedError(unmapped(start.host));
+    const body =
+      request.body.framing === 'none'
+        ? null
+        : await incomingBody(incoming).read(maxReplayBytes, parts.budget);
+    const passage: Passage = {
+      rule: 'platform:conversion',
+      credential: null,
+      method: request.method,
+      route,
+      headers: forwardedRequestHeaders(incoming.rawHeaders),
+      body,
+    };
+    // The code in the path is spent, but no record needs it.
+    const recorded = { ...start, path: '/app-manifests/{code}/conversions' };
+    await passOn(parts, recorded, this.#pools.for({ publicationId: principal }), passage, response);
   }
 
   async #passage(
@@ -119,7 +172,7 @@ export class PlatformDoor {
     const source = incomingBody(incoming);
     const { body: framing } = request;
     if (framing.framing !== 'none' && request.expectsContinue) response.writeContinue();
-    const kept =
+    const kept: boolean =
       framing.framing === 'none' || (framing.framing === 'length' && framing.bytes <= maxReplayBytes);
     const body =
       framing.framing === 'none'
@@ -128,8 +181,38 @@ export class PlatformDoor {
           ? await source.read(maxReplayBytes, parts.budget)
           : source.stream();
     const bare = forwardedRequestHeaders(incoming.rawHeaders);
+    const form = formSecrets(credential, request.target.path);
+    if (form) {
+      if (!kept) {
+        throw new RefusedError(refuse('platform.form', 'A form for this call must say its length.', 400));
+      }
+      const typed = new URLSearchParams(Buffer.isBuffer(body) ? body.toString('utf8') : '');
+      for (const [name, value] of Object.entries(form)) typed.set(name, value);
+      return {
+        rule: `platform:${credential.kind}`,
+        credential: credential.displayName,
+        method: request.method,
+        route,
+        headers: bare,
+        body: Buffer.from(typed.toString()),
+      };
+    }
     const headers =
       !kept && framing.framing === 'length' ? [...bare, 'content-length', String(framing.bytes)] : bare;
+    if (
+      credential.kind === 'github_app' &&
+      botPath.test(request.target.path) &&
+      !hasInstallation(credential)
+    ) {
+      return {
+        rule: 'platform:anonymous',
+        credential: null,
+        method: request.method,
+        route,
+        headers: bare,
+        body,
+      };
+    }
     const bearer = async (stale?: string) => {
       const value = await this.#token(credential, request.target.path, stale).catch(asRefused);
       if (!isHeaderValue(value)) {
@@ -161,9 +244,9 @@ export class PlatformDoor {
   async #token(credential: OpenCredential, path: string, stale?: string): Promise<string> {
     switch (credential.kind) {
       case 'slack_bot':
-        return credential.secret.token ?? '';
+        return this.#parts.rotatingTokens.get(credential, 'slack_bot');
       case 'linear_app':
-        return credential.secret.access_token ?? '';
+        return this.#parts.rotatingTokens.get(credential, 'linear_app');
       case 'github_app':
         if (/^\/app\/installations\/[^/]+\/access_tokens$/.test(path)) {
           throw new RefusedError(
@@ -173,10 +256,20 @@ export class PlatformDoor {
         return wantsAppJwt(path)
           ? appJwt(credential, this.#parts.now())
           : this.#parts.tokens.get(credential, undefined, stale);
-      case 'static_bearer':
+      default:
         return '';
     }
   }
+}
+
+/** What is put into a form's fields instead of a header: a client's id and secret, or the token that is revoked. */
+function formSecrets(credential: OpenCredential, path: string): Record<string, string> | undefined {
+  const { kind, secret } = credential;
+  if (kind === 'slack_client' || kind === 'linear_client') {
+    return { client_id: secret.client_id ?? '', client_secret: secret.client_secret ?? '' };
+  }
+  if (kind === 'linear_app' && path === '/oauth/revoke') return { token: secret.access_token ?? '' };
+  return undefined;
 }
 
 /** The same gate as for sessions: what the worker asks for can hold what an agent wrote. */

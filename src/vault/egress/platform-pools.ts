@@ -1,6 +1,7 @@
 import { buffer } from 'node:stream/consumers';
 import type { OpenCredential } from '../credential-store.ts';
 import type { MintAnswer } from '../github-app.ts';
+import type { TokenAnswer } from '../vault-tokens.ts';
 import type { Recorder } from './records.ts';
 import { RefusedError } from './refusal.ts';
 import { type PoolOptions, UpstreamPools } from './upstream-pools.ts';
@@ -39,12 +40,41 @@ export class PlatformPools {
   }
 
   /** Asks GitHub for an installation token, and records that. Rejects with a RefusedError when it cannot be asked. */
-  async mint(credential: OpenCredential, path: string, jwt: string, body: object): Promise<MintAnswer> {
+  mint(credential: OpenCredential, path: string, jwt: string, body: object): Promise<MintAnswer> {
+    return this.#ask(credential, 'platform:mint', 'api.github.com', path, {
+      headers: {
+        authorization: `Bearer ${jwt}`,
+        accept: 'application/vnd.github+json',
+        'content-type': 'application/json',
+      },
+      body: JSON.stringify(body),
+    });
+  }
+
+  /** Asks a token endpoint to refresh, and records that. Rejects with a RefusedError when it cannot be asked. */
+  refresh(
+    credential: OpenCredential,
+    host: string,
+    path: string,
+    form: Record<string, string>,
+  ): Promise<MintAnswer> {
+    return this.#ask(credential, 'platform:refresh', host, path, {
+      headers: { accept: 'application/json', 'content-type': 'application/x-www-form-urlencoded' },
+      body: new URLSearchParams(form).toString(),
+    });
+  }
+
+  async #ask(
+    credential: OpenCredential,
+    rule: string,
+    host: string,
+    path: string,
+    request: { headers: Record<string, string>; body: string },
+  ): Promise<MintAnswer> {
     const { upstreams, recorder, now } = this.#options;
     const at = new Date(now());
-    const host = 'api.github.com';
     const route = upstreams.route(host, path, credential.emulated) ?? { kind: 'public' as const, host, path };
-    const record = (status: number | null, rule: string) =>
+    const record = (status: number | null, decidedBy: string) =>
       recorder.add({
         organizationId: credential.organizationId,
         sessionId: null,
@@ -62,7 +92,7 @@ export class PlatformPools {
         durationMs: now() - at.getTime(),
         credential: credential.displayName,
         decision: status === null ? 'failed' : 'allowed',
-        rule,
+        rule: decidedBy,
       });
     try {
       const answer = await this.for(credential)
@@ -70,19 +100,64 @@ export class PlatformPools {
         .request({
           method: 'POST',
           path: route.path,
-          headers: {
-            authorization: `Bearer ${jwt}`,
-            accept: 'application/vnd.github+json',
-            'content-type': 'application/json',
-            'user-agent': 'tagalong',
-          },
-          body: JSON.stringify(body),
+          headers: { ...request.headers, 'user-agent': 'tagalong' },
+          body: request.body,
           headersTimeout: 20_000,
           bodyTimeout: 20_000,
         });
       const text = (await buffer(answer.body)).toString('utf8');
-      record(answer.statusCode, 'platform:mint');
+      record(answer.statusCode, rule);
       return { status: answer.statusCode, body: parseJson(text) };
+    } catch (error) {
+      record(null, error instanceof RefusedError ? error.refusal.rule : 'upstream.broken');
+      throw error;
+    }
+  }
+
+  /** Asks a token endpoint that a tenant named: at a public address, under a right certificate, and recorded. */
+  async askTokenEndpoint(
+    organizationId: string,
+    endpoint: URL,
+    headers: Readonly<Record<string, string>>,
+    form: URLSearchParams,
+  ): Promise<TokenAnswer> {
+    const { upstreams, recorder, now } = this.#options;
+    const at = new Date(now());
+    const { hostname: host, pathname: path, search } = endpoint;
+    const route = upstreams.route(host, path + search, false) ?? {
+      kind: 'public' as const,
+      host,
+      path: path + search,
+    };
+    const record = (status: number | null, rule: string) =>
+      recorder.add({
+        ...{ organizationId, sessionId: null, installationId: null, turnId: null, at },
+        ...{ method: 'POST', scheme: 'https', host, port: 443, path, status, bytesUp: 0, bytesDown: 0 },
+        durationMs: now() - at.getTime(),
+        credential: null,
+        decision: status === null ? 'failed' : 'allowed',
+        rule,
+      });
+    try {
+      const answer = await this.for({ publicationId: `oauth ${organizationId}` })
+        .for(route)
+        .request({
+          method: 'POST',
+          path: route.path,
+          headers: {
+            ...headers,
+            accept: 'application/json',
+            'content-type': 'application/x-www-form-urlencoded',
+            'user-agent': 'tagalong',
+          },
+          body: form.toString(),
+          headersTimeout: 15_000,
+          bodyTimeout: 15_000,
+        });
+      const body = parseJson((await buffer(answer.body)).toString('utf8'));
+      record(answer.statusCode, 'vault:refresh');
+      const isObject = typeof body === 'object' && body !== null && !Array.isArray(body);
+      return { status: answer.statusCode, body: isObject ? (body as Record<string, unknown>) : undefined };
     } catch (error) {
       record(null, error instanceof RefusedError ? error.refusal.rule : 'upstream.broken');
       throw error;

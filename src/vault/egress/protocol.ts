@@ -1,5 +1,11 @@
-/** A raw listening TCP handle, as it crosses IPC. */
+/** A raw listening TCP handle or UDP handle, as it crosses IPC. */
 export type ListenerHandle = object;
+
+/**
+ * What comes in on a listener: requests to a proxy; plain HTTP and TLS by clients that believe to speak to the host
+ * itself; DNS queries.
+ */
+export type ListenerRole = 'proxy' | 'http' | 'https' | 'dns';
 
 /**
  * A vendor host and the origin that its requests really go to. The operator's word only. With
@@ -18,6 +24,7 @@ export interface Upstream {
 export interface ModelCredentials {
   anthropic?: string;
   openai?: string;
+  google?: string;
 }
 
 /** Main process → egress process, first message over IPC. Nothing of it is ever in its environment. */
@@ -48,7 +55,7 @@ export const privateHeaders = {
 /** Who makes a platform call. Before an installation exists, a publication's credential is confirmed with it. */
 export interface PlatformPrincipal {
   organizationId: string;
-  /** `inst_…`, or `pub_…` while the installation is not known yet. */
+  /** `inst_…`; while the installation is not known yet `pub_…`, or `cred_…` for just that credential. */
   installationId: string;
 }
 
@@ -61,9 +68,13 @@ export interface EgressHealth {
 /** The worker's side of the egress process: starts it, starts it again when it dies, and hands over listeners again. */
 export interface EgressControl {
   /** Makes the session known: reads its policy from the database and makes its CA. */
-  openSession(session: { organizationId: string; sessionId: string }): Promise<{ caCertificatePem: string }>;
-  /** Hands a sandbox's listener over; it is served when this resolves. */
-  addListener(sessionId: string, handle: ListenerHandle): Promise<void>;
+  openSession(session: { organizationId: string; sessionId: string }): Promise<{
+    caCertificatePem: string;
+    /** What the sandbox's environment holds in the place of secrets. */
+    environment?: Record<string, string>;
+  }>;
+  /** Hands a sandbox's listener over, the proxy's by default; it is served when this resolves. */
+  addListener(sessionId: string, handle: ListenerHandle, role?: ListenerRole): Promise<void>;
   /** Stamps the turn on the records that follow. */
   setTurn(sessionId: string, turnId: string | null): void;
   closeSession(sessionId: string): Promise<void>;

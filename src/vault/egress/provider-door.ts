@@ -1,5 +1,5 @@
 import type { Capability } from '../../capabilities/capability.ts';
-import { decide } from '../../capabilities/decide.ts';
+import { decideFor } from '../../capabilities/decide.ts';
 import type { ProviderName } from '../../store/schema.ts';
 import { type Refusal, refuse } from './refusal.ts';
 import { internalHost, type SessionPolicy } from './session-policy.ts';
@@ -56,7 +56,9 @@ export function decideProviderRequest(
     );
   }
   const grants = policy.publication?.grants ?? {};
-  const { decision, reason } = decide(need.capability, grants);
+  // A path says nothing of the anchor, so that what is written here may be anywhere in the repository.
+  const circumstances = { readOutsiders: policy.readOutsiders, inAnchor: readMethods.has(request.method) };
+  const { decision, reason } = decideFor(need.capability, grants, circumstances);
   if (decision === 'refused') return no(need.capability, reason);
   if (decision === 'waiting_for_approval') {
     return no(
@@ -70,7 +72,7 @@ export function decideProviderRequest(
     return { ok: true, capability: need.capability, repositories: own };
   }
   const elsewhere: Capability = `${provider}:read.elsewhere`;
-  if (readMethods.has(request.method) && decide(elsewhere, grants).decision === 'allowed') {
+  if (readMethods.has(request.method) && decideFor(elsewhere, grants, circumstances).decision === 'allowed') {
     return { ok: true, capability: need.capability, repositories: [repository] };
   }
   return no(

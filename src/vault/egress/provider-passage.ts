@@ -12,7 +12,7 @@ export const maxReplayBytes = 1024 * 1024;
 
 /** A request to a provider's API with the installation's credential, once the gate has let it through. */
 export async function providerPassage(asking: Asking, provider: ProviderName): Promise<PassageResult> {
-  const { parts, session, policy, host, request } = asking;
+  const { parts, policy, host, request } = asking;
   // Read once and written anew, so that the provider reads the query as the gate did.
   const query = new URLSearchParams(request.target.search);
   const { method } = request;
@@ -26,19 +26,10 @@ export async function providerPassage(asking: Asking, provider: ProviderName): P
   const target = query.size > 0 ? `${request.target.path}?${query}` : request.target.path;
   const route = parts.rules.upstreams.route(host, target, policy.publication?.emulated ?? false);
   if (!route) return no(unmapped(host));
-  if (!policy.installationId || verdict.repositories.length === 0) {
-    return no(refuse('credential.no_repository', 'This session has no repository of its own to act in.'));
-  }
+  const got = await installationToken(asking, verdict.repositories);
+  if (!got.ok) return got;
   try {
-    const credential = await parts.credentials.find(session.organizationId, policy.installationId);
-    if (credential.kind !== 'github_app') {
-      return no(failed('credential.wrong_kind', `The credential of this installation is not for ${host}.`));
-    }
-    const tokenFor = (stale?: string) =>
-      parts.tokens.get(credential, verdict.repositories, stale).catch((error: unknown) => {
-        throw new RefusedError(credentialRefusal(error));
-      });
-    const token = await tokenFor();
+    const { token } = got;
     const put = (headers: string[], value: string) => withHeader(headers, 'authorization', `Bearer ${value}`);
     const { body, replayable } = await readBody(asking);
     const headers =
@@ -49,16 +40,49 @@ export async function providerPassage(asking: Asking, provider: ProviderName): P
       ok: true,
       passage: {
         rule: verdict.capability,
-        credential: credential.displayName,
+        credential: got.credential,
         method,
         route,
         headers: put(headers, token),
         body,
-        ...(replayable ? { renew: async () => put(headers, await tokenFor(token)) } : {}),
+        ...(replayable ? { renew: async () => put(headers, await got.renew()) } : {}),
       },
     };
   } catch (error) {
     return no(credentialRefusal(error));
+  }
+}
+
+export type InstallationToken =
+  | { ok: true; token: string; credential: string; renew: () => Promise<string> }
+  | { ok: false; refusal: Refusal };
+
+/** A token of the session's installation for these repositories only. */
+export async function installationToken(
+  { parts, session, policy, host }: Asking,
+  repositories: readonly string[],
+): Promise<InstallationToken> {
+  const { installationId } = policy;
+  if (!installationId || repositories.length === 0) {
+    return {
+      ok: false,
+      refusal: refuse('credential.no_repository', 'This session has no repository of its own to act in.'),
+    };
+  }
+  try {
+    const credential = await parts.credentials.find(session.organizationId, installationId);
+    if (credential.kind !== 'github_app') {
+      const message = `The credential of this installation is not for ${host}.`;
+      return { ok: false, refusal: failed('credential.wrong_kind', message) };
+    }
+    const tokenFor = (stale?: string) =>
+      parts.tokens.get(credential, repositories, stale).catch((error: unknown) => {
+        throw new RefusedError(credentialRefusal(error));
+      });
+    const token = await tokenFor();
+    return { ok: true, token, credential: credential.displayName, renew: () => tokenFor(token) };
+  } catch (error) {
+    return { ok: false, refusal: credentialRefusal(error) };
   }
 }
 
@@ -87,7 +111,7 @@ export function credentialRefusal(error: unknown): Refusal {
           `token.${error.code}`,
           error.message,
           error.code === 'unavailable' ? 503 : 502,
-          'credential_refused',
+          error.code === 'unavailable' ? 'credential_unavailable' : 'credential_refused',
         );
   }
   throw error;

@@ -1,4 +1,3 @@
-import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
 import { TimedCache } from '../timed-cache.ts';
 import { SessionAuthority } from './certificates.ts';
@@ -18,10 +17,10 @@ export class ProxySession {
   readonly sessionId: string;
   readonly authority: SessionAuthority;
   readonly pools: UpstreamPools;
-  turnId: string | null = null;
+  #turnId: string | null = null;
   readonly #parts: EgressParts;
   readonly #policies: TimedCache<SessionPolicy | undefined>;
-  readonly #servers = new Set<Server>();
+  readonly #closers = new Set<() => void>();
   readonly #sockets = new Set<Socket>();
 
   constructor(parts: EgressParts, organizationId: string, sessionId: string, authority: SessionAuthority) {
@@ -49,6 +48,16 @@ export class ProxySession {
     return session;
   }
 
+  get turnId(): string | null {
+    return this.#turnId;
+  }
+
+  /** A turn begins or ends. What it was given to read may lower what it may do, so the policy is read anew. */
+  set turnId(turnId: string | null) {
+    this.#turnId = turnId;
+    this.#policies.forget('');
+  }
+
   /** What it may do now. Rejects with a RefusedError when the database does not say. */
   async policy(): Promise<SessionPolicy> {
     let policy: SessionPolicy | undefined;
@@ -69,8 +78,17 @@ export class ProxySession {
     return policy;
   }
 
-  addServer(server: Server): void {
-    this.#servers.add(server);
+  /** The placeholders of its variables; none when the database does not say. */
+  async environment(): Promise<Record<string, string>> {
+    const policy = await this.policy().catch(() => undefined);
+    const variables = policy?.credentials.flatMap(({ detail: { variable } }) => variable ?? []) ?? [];
+    // Of two of one name the first vault's counts, as everywhere.
+    return Object.fromEntries(variables.reverse().map(({ name, placeholder }) => [name, placeholder]));
+  }
+
+  /** Called when the session is closed: ends what accepts for it. */
+  addCloser(close: () => void): void {
+    this.#closers.add(close);
   }
 
   /** Counts a connection in; false when there are too many. */
@@ -82,7 +100,7 @@ export class ProxySession {
   }
 
   async close(): Promise<void> {
-    for (const server of this.#servers) server.close();
+    for (const close of this.#closers) close();
     for (const socket of this.#sockets) socket.destroy();
     await this.pools.destroy();
   }

@@ -4,6 +4,8 @@ import { newId } from '../../store/ids.ts';
 import { withOrganization } from '../../store/organization.ts';
 import { type EgressDecision, egressRequests } from '../../store/schema.ts';
 
+import type { ModelUsage } from './model-usage.ts';
+
 /** One request, for the record. Without query, bodies and secrets. */
 export interface EgressRecord {
   organizationId: string;
@@ -12,7 +14,7 @@ export interface EgressRecord {
   turnId: string | null;
   at: Date;
   method: string;
-  scheme: 'http' | 'https';
+  scheme: 'http' | 'https' | 'dns';
   host: string;
   port: number;
   path: string;
@@ -23,6 +25,8 @@ export interface EgressRecord {
   credential: string | null;
   decision: EgressDecision;
   rule: string;
+  /** Of requests to models. */
+  usage?: ModelUsage;
 }
 
 /** Writes a batch; the database's in production. */
@@ -44,7 +48,7 @@ export interface RecorderOptions {
 export function databaseWriter(database: Database): WriteRecords {
   return (organizationId, rows) =>
     withOrganization(database, organizationId, async (tx) => {
-      await tx.insert(egressRequests).values([...rows]);
+      await tx.insert(egressRequests).values(rows.map(({ usage, ...row }) => ({ ...row, ...usage })));
     });
 }
 

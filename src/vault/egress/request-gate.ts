@@ -41,7 +41,7 @@ const no = (rule: string, message: string, status?: number): GateResult => ({
  * Passes only what every server reads alike: HTTP/1.1, exactly one Host that names `host`, an origin-form target
  * with one meaning, one framing of the body. The parser in front is lenient about several of these.
  */
-export function checkRequest(head: RequestHead, host: string, port: number): GateResult {
+export function checkRequest(head: RequestHead, host: string, port: number, isWebSocket = false): GateResult {
   if (head.httpVersion !== '1.1') return no('http.version', 'Only HTTP/1.1 is spoken here.', 505);
   if (refusedMethods.has(head.method)) return no('http.method', `${head.method} is not passed on.`, 405);
   if (head.rawHeaders.length / 2 > maxHeaders) {
@@ -55,8 +55,8 @@ export function checkRequest(head: RequestHead, host: string, port: number): Gat
   }
   const target = parseTarget(head.url);
   if (!target.ok) return no('http.target', `The request's target is ambiguous: ${target.reason}.`);
-  if (headerValues(head.rawHeaders, 'upgrade').length > 0) {
-    return no('http.upgrade', 'Changing the protocol of a connection is not supported.', 501);
+  if (headerValues(head.rawHeaders, 'upgrade').length > 0 && !isWebSocket) {
+    return no('http.upgrade', 'A connection can be changed to a WebSocket only, asked for properly.', 501);
   }
   return checkFraming(head, target.target);
 }

@@ -1,5 +1,6 @@
 import type { Grants } from '../../capabilities/capability.ts';
 import type { ProviderName } from '../../store/schema.ts';
+import type { ReadVaultCredential } from '../vault-credential.ts';
 import { type HostPattern, hostPatternText, matchesHost } from './host-names.ts';
 import { type ModelName, modelHosts } from './model-door.ts';
 import type { ModelCredentials } from './protocol.ts';
@@ -21,7 +22,13 @@ export interface SessionPolicy {
     grants: Grants;
   } | null;
   installationId: string | null;
+  /** Text by people without authority is in its context. */
+  readOutsiders: boolean;
+  /** What the provider calls our app; part of the names of its branches. */
+  slug: string | null;
   allowedHosts: readonly HostPattern[];
+  /** Of its own vaults, then of its publication's, as they are listed. */
+  credentials: readonly ReadVaultCredential[];
   /** `owner/repo`, lower case, of its GitHub anchors. */
   repositories: readonly string[];
 }
@@ -36,6 +43,8 @@ export type Destination =
   | { kind: 'internal' }
   | { kind: 'model'; model: ModelName }
   | { kind: 'provider'; provider: ProviderName }
+  /** Git over HTTP with the installation's token. */
+  | { kind: 'git' }
   | { kind: 'listed'; rule: string };
 
 export type DestinationResult = { ok: true; destination: Destination } | { ok: false; refusal: Refusal };
@@ -43,6 +52,7 @@ export type DestinationResult = { ok: true; destination: Destination } | { ok: f
 export const internalHost = 'tagalong.internal';
 /** The provider hosts that sandboxes may reach with the installation's credential. */
 const providerHosts: ReadonlyMap<string, ProviderName> = new Map([['api.github.com', 'github']]);
+const gitHost = 'github.com';
 /** Reached through the MCP tools only: these APIs have one path for everything, so a path says nothing. */
 const toolOnlyHosts: ReadonlyMap<string, ProviderName> = new Map([
   ['slack.com', 'slack'],
@@ -104,10 +114,11 @@ function decideModel(policy: SessionPolicy, host: string, rules: HouseRules): De
 }
 
 function decideProvider(policy: SessionPolicy, host: string): DestinationResult | undefined {
-  const provider = providerHosts.get(host);
+  const isGit = host === gitHost;
+  const provider = isGit ? 'github' : providerHosts.get(host);
   if (!provider || policy.publication?.provider !== provider) return undefined;
   return policy.publication.live
-    ? yes({ kind: 'provider', provider })
+    ? yes(isGit ? { kind: 'git' } : { kind: 'provider', provider })
     : no(
         'publication.not_live',
         `This agent's ${provider} publication is not live. An admin can reconnect it.`,

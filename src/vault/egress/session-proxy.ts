@@ -1,16 +1,18 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { Server as NetServer, Socket } from 'node:net';
-import { TLSSocket } from 'node:tls';
+import { createServer as createNetServer, type Server as NetServer, type Socket } from 'node:net';
+import type { TLSSocket } from 'node:tls';
 import { checkConnect, nameRefusal } from './connect-gate.ts';
+import { serveDns } from './dns-door.ts';
+import { handshake } from './handshake.ts';
 import { parseAuthority } from './host-names.ts';
 import { answerRefusal, type EgressParts, type RecordStart, recordRefusal } from './parts.ts';
-import type { ListenerHandle } from './protocol.ts';
+import type { ListenerHandle, ListenerRole } from './protocol.ts';
 import type { ProxySession } from './proxy-session.ts';
 import { failed, malformed, type Refusal, RefusedError, rawRefusal } from './refusal.ts';
-import { serveRequest, type Tunnel } from './session-door.ts';
+import { serveRequest, serveUpgrade, type Tunnel } from './session-door.ts';
 import { decideDestination } from './session-policy.ts';
+import { acceptTls } from './transparent-tls.ts';
 
-const handshakeTimeoutMs = 10_000;
 const serverOptions = {
   headersTimeout: 15_000,
   // A push may take as long as it takes; what stalls is seen by the upstream.
@@ -48,15 +50,28 @@ export class SessionProxy {
         request,
       ),
     );
+    this.#inner.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) => {
+      const tunnel = this.#tunnels.get(socket);
+      // In the middle of an answer there is no place for another.
+      if (!tunnel || tunnel.active > 0) return void socket.destroy();
+      socket.on('error', () => {});
+      void serveUpgrade(parts, tunnel, request, socket, head);
+    });
     // The server's own watch over slow heads starts with this event, which a server that never listens does not emit.
     this.#inner.emit('listening');
   }
 
   /** Serves a listener of this session; resolves when connections are accepted. */
-  serve(session: ProxySession, handle: ListenerHandle): Promise<void> {
+  serve(session: ProxySession, handle: ListenerHandle, role: ListenerRole): Promise<void> {
+    if (role === 'dns') return serveDns(this.#parts, session, handle);
+    if (role === 'https') {
+      const server = createNetServer({ noDelay: true }, (socket) => this.#transparentTls(session, socket));
+      session.addCloser(() => server.close());
+      return listen(server, handle);
+    }
     const server = createServer(serverOptions);
     server.maxHeadersCount = 0;
-    session.addServer(server);
+    session.addCloser(() => server.close());
     server.on('connection', (socket: Socket) => {
       socket.on('error', () => {});
       if (!session.admit(socket)) return void socket.destroy();
@@ -69,7 +84,7 @@ export class SessionProxy {
         socket.destroy();
       });
     });
-    this.#onRequests(server, (request, response) => this.#absolute(session, request, response));
+    this.#onRequests(server, (request, response) => this.#plain(session, request, response, role === 'http'));
     return listen(server, handle);
   }
 
@@ -91,26 +106,15 @@ export class SessionProxy {
   }
 
   #start(
-    session: ProxySession,
+    { organizationId, sessionId, turnId }: ProxySession,
     method: string,
     host: string,
     port: number,
     scheme: Tunnel['scheme'],
   ): RecordStart {
-    const { organizationId, sessionId, turnId } = session;
     const at = new Date(this.#parts.now());
-    return {
-      organizationId,
-      sessionId,
-      turnId,
-      installationId: null,
-      at,
-      method,
-      scheme,
-      host,
-      port,
-      path: '',
-    };
+    const whose = { organizationId, sessionId, turnId, installationId: null };
+    return { ...whose, at, method, scheme, host, port, path: '' };
   }
 
   async #connect(
@@ -143,52 +147,52 @@ export class SessionProxy {
     if (socket.destroyed) return;
     socket.write('HTTP/1.1 200 Connection Established\r\n\r\n');
     if (head.byteLength > 0) socket.unshift(head);
-    socket.once('close', () => {
+    if (!context) {
+      socket.once('close', () => {
+        if (!tunnel.used) this.#unused(tunnel, start);
+      });
+      return this.#enter(socket, tunnel);
+    }
+    handshake(
+      socket,
+      { secureContext: context },
+      {
+        secure: (secure) => this.#entered(secure, tunnel, start),
+        failed: (why) => {
+          if (why === undefined) return this.#unused(tunnel, start);
+          tunnel.used = true;
+          recordRefusal(this.#parts, start, failed('tls.handshake', why));
+        },
+      },
+    );
+  }
+
+  #transparentTls(session: ProxySession, socket: Socket): void {
+    socket.on('error', () => {});
+    if (!session.admit(socket)) return void socket.destroy();
+    const start = this.#start(session, 'CONNECT', '', 443, 'https');
+    acceptTls(session, socket, {
+      decide: (host) => this.#decide(session, host, 443),
+      entered: (secure, host) =>
+        this.#entered(secure, this.#tunnel(session, host, 443, 'https'), { ...start, host }),
+      refused: (refusal, host) => recordRefusal(this.#parts, { ...start, host }, refusal),
+    });
+  }
+
+  #entered(secure: TLSSocket, tunnel: Tunnel, start: RecordStart): void {
+    // An empty name is none: it is answered for the host of the CONNECT, and Host is checked all the same.
+    const name = secure.servername;
+    if (name && name.toLowerCase().replace(/\.$/, '') !== tunnel.host) {
+      tunnel.used = true;
+      const message = `TLS must name ${tunnel.host}, for which this tunnel was opened.`;
+      const refusal = malformed('tls.name', message, 421);
+      recordRefusal(this.#parts, start, refusal);
+      return void secure.end(rawRefusal(refusal));
+    }
+    secure.once('close', () => {
       if (!tunnel.used) this.#unused(tunnel, start);
     });
-    if (!context) return this.#enter(socket, tunnel);
-    this.#handshake(
-      new TLSSocket(socket, { isServer: true, secureContext: context, ALPNProtocols: ['http/1.1'] }),
-      tunnel,
-      start,
-    );
-  }
-
-  #handshake(secure: TLSSocket, tunnel: Tunnel, start: RecordStart): void {
-    const failedHandshake = (why: string) => {
-      if (tunnel.used) return;
-      tunnel.used = true;
-      recordRefusal(this.#parts, start, failed('tls.handshake', why));
-    };
-    const timer = setTimeout(() => secure.destroy(new Error('handshake timed out')), handshakeTimeoutMs);
-    secure.on('error', (error: Error) => failedHandshake(error.message));
-    // After the handshake Node reports a broken record by this event only.
-    secure.on('_tlsError', () => secure.destroy());
-    secure.once('close', () => clearTimeout(timer));
-    // Half-open, as all sockets of an HTTP server are: a client that leaves during the handshake must be let go.
-    const leave = () => secure.destroy();
-    secure.once('end', leave);
-    secure.once('secure', () => {
-      clearTimeout(timer);
-      secure.off('end', leave);
-      // An empty name is none: it is answered for the host of the CONNECT, and Host is checked all the same.
-      const name = secure.servername;
-      if (name && name.toLowerCase() !== tunnel.host) {
-        tunnel.used = true;
-        return this.#refuseName(secure, tunnel, start);
-      }
-      this.#enter(secure, tunnel);
-    });
-  }
-
-  #refuseName(secure: TLSSocket, tunnel: Tunnel, start: RecordStart): void {
-    const refusal = malformed(
-      'tls.name',
-      `TLS must name ${tunnel.host}, for which this tunnel was opened.`,
-      421,
-    );
-    recordRefusal(this.#parts, start, refusal);
-    secure.end(rawRefusal(refusal));
+    this.#enter(secure, tunnel);
   }
 
   #enter(socket: Socket, tunnel: Tunnel): void {
@@ -209,9 +213,19 @@ export class SessionProxy {
     }
   }
 
-  /** A plain-http proxy request: `GET http://tagalong.internal/… HTTP/1.1`. */
-  #absolute(session: ProxySession, request: IncomingMessage, response: ServerResponse): unknown {
-    const url = request.url ?? '';
+  /**
+   * A plain-http proxy request, `GET http://tagalong.internal/… HTTP/1.1`; or, where clients believe to speak to the
+   * host itself, one in the form for that, whose Host says which.
+   */
+  #plain(
+    session: ProxySession,
+    request: IncomingMessage,
+    response: ServerResponse,
+    transparent: boolean,
+  ): unknown {
+    const sent = request.url ?? '';
+    const own = transparent && sent.startsWith('/');
+    const url = own ? `http://${request.headers.host ?? ''}${sent}` : sent;
     const match = /^http:\/\/([^/?#]*)(.*)$/is.exec(url);
     const authority = match ? parseAuthority(match[1] ?? '', 80) : undefined;
     const known = this.#tunnels.get(request.socket);

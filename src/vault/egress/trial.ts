@@ -5,6 +5,9 @@ import { pino } from 'pino';
 import { connect } from '../../store/connection.ts';
 import { CredentialStore } from '../credential-store.ts';
 import { InstallationTokens } from '../github-app.ts';
+import { KnownSecrets } from '../known-secrets.ts';
+import { RotatingTokens } from '../rotating-tokens.ts';
+import { VaultTokens } from '../vault-tokens.ts';
 import { BodyBudget } from './bodies.ts';
 import { SessionAuthority } from './certificates.ts';
 import { systemConnect } from './dialing.ts';
@@ -12,6 +15,7 @@ import { parseHostPattern } from './host-names.ts';
 import type { EgressParts } from './parts.ts';
 import { ProxySession } from './proxy-session.ts';
 import { type EgressRecord, Recorder } from './records.ts';
+import { Redaction } from './redaction.ts';
 import type { SessionPolicy } from './session-policy.ts';
 import { SessionProxy } from './session-proxy.ts';
 import { UpstreamMap } from './upstreams.ts';
@@ -32,7 +36,17 @@ class TrialSession extends ProxySession {
       installationId: null,
       allowedHosts: pattern ? [pattern] : [],
       repositories: [],
+      readOutsiders: false,
+      slug: null,
+      credentials: [],
     });
+  }
+}
+
+/** The secrets of an organization that has none. */
+class NoSecrets extends KnownSecrets {
+  override search(): Promise<Redaction> {
+    return Promise.resolve(new Redaction([]));
   }
 }
 
@@ -55,7 +69,7 @@ export async function tryEgress(): Promise<{ ok: boolean; message: string }> {
   const listener = createServer();
   const port = await listenOnLoopback(listener);
   try {
-    await proxy.serve(session, listener);
+    await proxy.serve(session, listener, 'proxy');
     const refused = await ask(port, refusedHost, session.authority.certificatePem);
     const allowed = await ask(port, allowedHost, session.authority.certificatePem);
     await parts.recorder.stop();
@@ -87,16 +101,31 @@ function trialParts(target: string, write: (rows: readonly EgressRecord[]) => vo
   const now = Date.now;
   // Never connected: policy and records of this session do not come from a database.
   const database = connect({ url: 'postgres://127.0.0.1/none', maxConnections: 1 });
+  const rootKey = new Uint8Array(32);
+  const store = new CredentialStore(database, rootKey, now);
   const upstreams = new UpstreamMap([{ host: allowedHost, pathPrefix: '/', target, scope: 'all' }]);
   return {
     database,
     logger,
     now,
     recorder: new Recorder({ write: async (_, rows) => write(rows), logger }),
-    credentials: new CredentialStore(database, new Uint8Array(32), now),
+    credentials: store,
     tokens: new InstallationTokens(() => Promise.reject(new Error('There are no tokens in a trial.')), now),
+    vaultTokens: new VaultTokens(
+      database,
+      rootKey,
+      () => Promise.reject(new Error('There are no tokens in a trial.')),
+      now,
+    ),
+    rotatingTokens: new RotatingTokens(
+      store,
+      () => Promise.reject(new Error('There are no tokens in a trial.')),
+      now,
+    ),
+    secrets: new NoSecrets(database, rootKey, [], now),
     rules: { modelCredentials: {}, upstreams },
     needs: {},
+    git: undefined,
     network: {
       resolve: () => Promise.reject(new Error('Nothing is looked up in a trial.')),
       connect: systemConnect,

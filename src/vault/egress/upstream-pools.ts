@@ -1,6 +1,7 @@
+import type { Socket } from 'node:net';
 import { type Dispatcher, Pool } from 'undici';
 import { type Connect, dialMapped, dialPublic, isCertificateError, type Resolve } from './dialing.ts';
-import { failed, RefusedError } from './refusal.ts';
+import { failed, RefusedError, refuse } from './refusal.ts';
 import type { Route } from './upstreams.ts';
 
 export interface PoolOptions {
@@ -39,6 +40,18 @@ export class UpstreamPools {
       }
     }
     return pool;
+  }
+
+  /** A connection of its own, for what is no request and answer. Rejects with a RefusedError. */
+  async dial(route: Route): Promise<Socket> {
+    const { resolve, connect } = this.#options;
+    try {
+      if (route.kind === 'public') return await dialPublic(route.host, resolve, connect);
+      if (route.kind === 'mapped') return await dialMapped(route.origin, resolve, connect);
+    } catch (error) {
+      throw asRefused(error);
+    }
+    throw new RefusedError(refuse('http.upgrade', 'There is no WebSocket here.', 501));
   }
 
   /** Breaks every connection. */

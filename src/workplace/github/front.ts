@@ -2,6 +2,8 @@ import { type Context, Hono } from 'hono';
 import type { Clock } from '../clock.ts';
 import type { WebhookSender } from '../deliveries.ts';
 import type { Emulator } from '../emulator.ts';
+import { githubAppPages } from './app-pages.ts';
+import type { GithubApps } from './apps.ts';
 import { decorate, type GithubAppIdentity } from './decorate.ts';
 import { hookDeliveryRoutes } from './deliveries-api.ts';
 import { type Reaction, type ReactionSubject, type Reactions, reactionContents } from './reactions.ts';
@@ -13,6 +15,7 @@ export interface GithubFrontOptions {
   reactions: Reactions;
   sender: WebhookSender;
   identity: GithubAppIdentity;
+  apps: GithubApps;
   /** When each installation token ends, in milliseconds since 1970. */
   tokenExpiries: Map<string, number>;
   clock: Clock;
@@ -84,6 +87,7 @@ export function githubFront(options: GithubFrontOptions): Hono {
     const permission = tables.permission(repository, login);
     return c.json({ permission, role_name: permission, user: { login, id: user.id, type: user.type } });
   });
+  githubAppPages(app, options.apps, emulator);
   app.route('/', hookDeliveryRoutes(emulator, options.sender));
   for (const kind of ['issues', 'issues/comments', 'pulls/comments'] as const)
     reactionRoutes(app, options, kind);
@@ -95,7 +99,9 @@ export function githubFront(options: GithubFrontOptions): Hono {
     if (!response.headers.get('content-type')?.includes('application/json')) return response;
     const headers = new Headers(response.headers);
     headers.delete('content-length');
-    const body = decorate(await response.json(), options.reactions, identity);
+    // Each app's writing is marked as that app's.
+    let body = decorate(await response.json(), options.reactions, identity);
+    for (const made of options.apps.all()) body = decorate(body, options.reactions, made.identity);
     return new Response(JSON.stringify(body), { status: response.status, headers });
   });
   return app;
@@ -185,7 +191,9 @@ function reactionRoutes(app: Hono, options: GithubFrontOptions, kind: ReactionSu
     const content = reactionContents.find((known) => known === body.content);
     if (!content)
       return c.json({ message: 'Validation Failed', errors: [{ field: 'content', code: 'invalid' }] }, 422);
-    const login = holder.installation ? `${identity.slug}[bot]` : holder.login;
+    const appId = (holder.installation as { appId?: number } | undefined)?.appId;
+    const slug = options.apps.byId(appId ?? 0)?.record.slug ?? identity.slug;
+    const login = holder.installation ? `${slug}[bot]` : holder.login;
     const { reaction, isNew } = reactions.add(subject, login, content, new Date(clock.now()));
     changed();
     return c.json(shown(reaction), isNew ? 201 : 200);

@@ -4,6 +4,7 @@ import { type DeliveryState, WebhookSender } from '../deliveries.ts';
 import { type Emulator, startEmulatorInTurn, type TokenHolder } from '../emulator.ts';
 import type { WorkplaceSecrets } from '../secrets.ts';
 import { people, seeds, slugOf } from '../seeds.ts';
+import { type GithubAppRecord, GithubApps } from './apps.ts';
 import { decorate, type GithubAppIdentity } from './decorate.ts';
 import { githubFront } from './front.ts';
 import { type Reaction, Reactions } from './reactions.ts';
@@ -16,6 +17,8 @@ export interface GithubState {
   tokenExpiries: [string, number][];
   reactions: Reaction[];
   deliveries: DeliveryState;
+  /** Absent in states that were saved before apps could be made. */
+  apps?: GithubAppRecord[];
 }
 
 export interface GithubSiteOptions {
@@ -35,6 +38,8 @@ export interface GithubSite {
   reactions: Reactions;
   identity: GithubAppIdentity;
   sender: WebhookSender;
+  /** Made from manifests, beside the workplace's own app. */
+  apps: GithubApps;
   state(): GithubState;
 }
 
@@ -70,17 +75,33 @@ export async function startGithub(options: GithubSiteOptions): Promise<GithubSit
     ...(state ? { state: state.deliveries } : {}),
   });
   const installation = { id: secrets.installationId, node_id: nodeId(secrets.installationId) };
+  const tell = (
+    event: string,
+    payload: unknown,
+    app: GithubAppIdentity,
+    installedAs: { id: number; node_id: string },
+    to: WebhookSender,
+  ) => {
+    const body = decorate(payload, reactions, app) as Record<string, unknown>;
+    const owner = (body.repository as { owner?: { type?: string } } | undefined)?.owner;
+    const organization = owner?.type === 'Organization' ? { organization: owner } : {};
+    for (const whole of appPayloads(event, body, { ...organization, installation: installedAs })) {
+      void to.send(event, whole);
+    }
+  };
+  let made: GithubApps | undefined;
   const emulator: Emulator = await startEmulatorInTurn({
     service: 'github',
     baseUrl: options.baseUrl,
     seed: seedOf(options, identity),
     dispatch: async (event, _action, payload) => {
       changed();
-      if (!events.includes(event)) return;
-      const body = decorate(payload, reactions, identity) as Record<string, unknown>;
-      const owner = (body.repository as { owner?: { type?: string } } | undefined)?.owner;
-      const added = { ...(owner?.type === 'Organization' ? { organization: owner } : {}), installation };
-      for (const whole of appPayloads(event, body, added)) void sender.send(event, whole);
+      if (events.includes(event)) tell(event, payload, identity, installation, sender);
+      for (const app of made?.all() ?? []) {
+        const id = Number(made?.installationOf(app)?.installation_id);
+        if (!id || !app.record.events.includes(event)) continue;
+        tell(event, payload, app.identity, { id, node_id: nodeId(id) }, app.sender);
+      }
     },
   });
   const tables = new GithubTables(emulator);
@@ -89,8 +110,18 @@ export async function startGithub(options: GithubSiteOptions): Promise<GithubSit
     emulator.restore(state.emulator);
     for (const [token, holder] of state.tokens) emulator.tokens.set(token, holder);
   } else furnish(emulator, tables, identity);
+  const apps = new GithubApps({
+    emulator,
+    tables,
+    clock,
+    fetch: options.fetch,
+    changed,
+    ...(state?.apps ? { records: state.apps } : {}),
+  });
+  made = apps;
   return {
-    app: githubFront({ emulator, tables, reactions, sender, identity, tokenExpiries, clock, changed }),
+    apps,
+    app: githubFront({ emulator, tables, reactions, sender, identity, apps, tokenExpiries, clock, changed }),
     tables,
     reactions,
     identity,
@@ -101,6 +132,7 @@ export async function startGithub(options: GithubSiteOptions): Promise<GithubSit
       tokenExpiries: [...tokenExpiries],
       reactions: reactions.state(),
       deliveries: sender.state(),
+      apps: apps.state(),
     }),
   };
 }

@@ -10,6 +10,7 @@ import {
   type IssueRecord,
   type LinearRecords,
   type SessionRecord,
+  type UserRecord,
 } from './records.ts';
 
 const unresponsiveAfterMs = 10_000;
@@ -57,13 +58,19 @@ export class LinearDesk {
     this.#options.changed();
   }
 
-  createIssue(given: { title: string; description: string | null; creatorId: string }): IssueRecord {
+  createIssue(given: {
+    id?: string;
+    title: string;
+    description: string | null;
+    creatorId: string;
+  }): IssueRecord {
     const { records } = this;
+    const { id, ...rest } = given;
     const todo = records.states.find(({ type }) => type === 'unstarted');
     const issue: IssueRecord = {
-      ...this.#entity(undefined, records.issues, 'Issue'),
+      ...this.#entity(id, records.issues, 'Issue'),
       number: records.issues.length + 1,
-      ...given,
+      ...rest,
       stateId: todo?.id ?? '',
       assigneeId: null,
       delegateId: null,
@@ -76,23 +83,28 @@ export class LinearDesk {
   }
 
   /** Gives an issue to the agent: a thread and a session begin, and the agent is told. */
-  delegate(issue: IssueRecord, byUserId: string): SessionRecord {
-    const agent = appUserOf(this.records);
+  delegate(issue: IssueRecord, byUserId: string, agent: UserRecord = appUserOf(this.records)): SessionRecord {
     issue.delegateId = agent.id;
     issue.updatedAt = this.stamp();
     const body = `This thread is for an agent session with ${agent.displayName}.`;
     const comment = this.createComment({ issueId: issue.id, parentId: null, userId: byUserId, body });
-    const session = this.createSession(issue, comment, byUserId);
+    const session = this.createSession(issue, comment, byUserId, agent.id);
     this.#options.tell(session, undefined);
     return session;
   }
 
-  createSession(issue: IssueRecord, comment: CommentRecord, creatorId: string): SessionRecord {
+  createSession(
+    issue: IssueRecord,
+    comment: CommentRecord,
+    creatorId: string,
+    appUserId: string,
+  ): SessionRecord {
     const session: SessionRecord = {
       ...this.#entity(undefined, this.records.sessions, 'AgentSession'),
       issueId: issue.id,
       commentId: comment.id,
       creatorId,
+      appUserId,
       status: 'pending',
       startedAt: null,
       endedAt: null,

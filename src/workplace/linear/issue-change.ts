@@ -1,7 +1,7 @@
 import type { LinearDesk } from './desk.ts';
 import { linearError } from './errors.ts';
 import { lookup } from './lookup.ts';
-import { appUserOf, type IssueRecord } from './records.ts';
+import type { IssueRecord } from './records.ts';
 
 type Input = Record<string, unknown>;
 
@@ -27,7 +27,7 @@ export function changeIssue(desk: LinearDesk, issue: IssueRecord, input: Input):
   }
   if (input.delegateId !== undefined) {
     const delegate = userOf(input.delegateId);
-    if (delegate && delegate.id !== appUserOf(records).id) {
+    if (delegate && !delegate.app) {
       throw linearError('invalid_input', 'Only an app user can be a delegate.');
     }
     changes.delegateId = delegate?.id ?? null;

@@ -4,13 +4,13 @@ import { linearError } from './errors.ts';
 import type { RootFields } from './graphql.ts';
 import { changeIssue } from './issue-change.ts';
 import { lookup, lookupIssue } from './lookup.ts';
-import { appUserOf, type IssueRecord } from './records.ts';
+import type { IssueRecord, UserRecord } from './records.ts';
 import { viewsOf } from './views.ts';
 
 type Given = Record<string, unknown>;
 
-/** The fields of Mutation that the stand-in serves, to the agent's app user. */
-export function mutationFields(desk: LinearDesk): RootFields {
+/** The fields of Mutation that the stand-in serves, to one app user. */
+export function mutationFields(desk: LinearDesk, actor: UserRecord): RootFields {
   const { records } = desk;
   const views = viewsOf(records);
   const done = (result: Given) => ({ success: true, lastSyncId: records.lastSyncId, ...result });
@@ -22,12 +22,11 @@ export function mutationFields(desk: LinearDesk): RootFields {
     );
   };
   const sessionOn = (issue: IssueRecord, commentId: string | undefined) => {
-    const agent = appUserOf(records);
-    const body = `This thread is for an agent session with ${agent.displayName}.`;
+    const body = `This thread is for an agent session with ${actor.displayName}.`;
     const comment = commentId
       ? lookup(records.comments, commentId, 'Comment')
-      : desk.createComment({ issueId: issue.id, parentId: null, userId: agent.id, body });
-    return done({ agentSession: views.session(desk.createSession(issue, comment, agent.id)) });
+      : desk.createComment({ issueId: issue.id, parentId: null, userId: actor.id, body });
+    return done({ agentSession: views.session(desk.createSession(issue, comment, actor.id, actor.id)) });
   };
   return {
     commentCreate: ({ input }) => {
@@ -44,15 +43,14 @@ export function mutationFields(desk: LinearDesk): RootFields {
         ...(typeof id === 'string' ? { id } : {}),
         issueId: issue.id,
         parentId: parent?.id ?? null,
-        userId: appUserOf(records).id,
+        userId: actor.id,
         body: text(body, 'body'),
       });
       return done({ comment: views.comment(comment) });
     },
     commentUpdate: ({ id, input }) => {
       const comment = lookup(records.comments, id, 'Comment');
-      if (comment.userId !== appUserOf(records).id)
-        throw linearError('forbidden', 'You cannot edit this comment.');
+      if (comment.userId !== actor.id) throw linearError('forbidden', 'You cannot edit this comment.');
       comment.body = text((input as Given).body, 'body');
       comment.editedAt = desk.stamp();
       comment.updatedAt = comment.editedAt;
@@ -60,11 +58,12 @@ export function mutationFields(desk: LinearDesk): RootFields {
       return done({ comment: views.comment(comment) });
     },
     issueCreate: ({ input }) => {
-      const { title, description } = input as Given;
+      const { id, title, description } = input as Given;
       const issue = desk.createIssue({
+        ...(typeof id === 'string' ? { id } : {}),
         title: text(title, 'title'),
         description: typeof description === 'string' ? description : null,
-        creatorId: appUserOf(records).id,
+        creatorId: actor.id,
       });
       changeIssue(desk, issue, input as Given);
       return done({ issue: views.issue(issue) });
@@ -92,7 +91,7 @@ export function mutationFields(desk: LinearDesk): RootFields {
       const activity = desk.addActivity({
         ...(typeof id === 'string' ? { id } : {}),
         sessionId: session.id,
-        userId: appUserOf(records).id,
+        userId: actor.id,
         content: checked,
         ephemeral: ephemeral === true,
         signal: typeof signal === 'string' ? signal : null,

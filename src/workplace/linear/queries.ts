@@ -2,13 +2,13 @@ import { type ConnectionArguments, connection } from './connection.ts';
 import type { LinearDesk } from './desk.ts';
 import type { RootFields } from './graphql.ts';
 import { lookup, lookupIssue } from './lookup.ts';
-import { activitiesOf, appUserOf } from './records.ts';
+import { activitiesOf, type UserRecord } from './records.ts';
 import { viewsOf } from './views.ts';
 
 type Given = Record<string, unknown>;
 
-/** The fields of Query that the stand-in serves, to the agent's app user. */
-export function queryFields(desk: LinearDesk): RootFields {
+/** The fields of Query that the stand-in serves, to one app user. */
+export function queryFields(desk: LinearDesk, actor: UserRecord): RootFields {
   const { records } = desk;
   const views = viewsOf(records);
   const list =
@@ -19,7 +19,7 @@ export function queryFields(desk: LinearDesk): RootFields {
     (given: Given) =>
       connection(all.map(view), given as ConnectionArguments);
   return {
-    viewer: () => views.user(appUserOf(records)),
+    viewer: () => views.user(actor),
     organization: () => views.organization(),
     user: ({ id }) => views.user(lookup(records.users, id, 'User')),
     users: list(records.users, views.user),

@@ -64,6 +64,8 @@ export interface SessionRecord extends Entity {
   issueId: string;
   commentId: string;
   creatorId: string;
+  /** Of which app user; absent for the workplace's own. */
+  appUserId?: string;
   status: SessionStatus;
   startedAt: string | null;
   endedAt: string | null;
@@ -161,7 +163,12 @@ export function firstRecords(agentName: string, createdAt: string): LinearRecord
   };
 }
 
-/** The agent's app user. */
+/** The app user that a session is with. */
+export function sessionAgentOf(records: LinearRecords, session: SessionRecord): UserRecord {
+  return records.users.find(({ id }) => id === session.appUserId) ?? appUserOf(records);
+}
+
+/** The app user of the workplace's own agent. */
 export function appUserOf(records: LinearRecords): UserRecord {
   const user = records.users.find(({ app }) => app);
   if (!user) throw new Error('The Linear stand-in has no app user.');

@@ -2,7 +2,6 @@ import { type ConnectionArguments, connection } from './connection.ts';
 import {
   type ActivityRecord,
   activitiesOf,
-  appUserOf,
   type CommentRecord,
   type IssueRecord,
   identifierOf,
@@ -10,6 +9,7 @@ import {
   type LinearRecords,
   type SessionRecord,
   type StateRecord,
+  sessionAgentOf,
   type UserRecord,
 } from './records.ts';
 
@@ -143,7 +143,7 @@ export function viewsOf(records: LinearRecords) {
         return optional(find(records.users, session.creatorId), views.user);
       },
       get appUser() {
-        return views.user(appUserOf(records));
+        return views.user(sessionAgentOf(records, session));
       },
       activities: (given: ConnectionArguments) =>
         connection(activitiesOf(records, session.id).map(views.activity), given),

@@ -2,10 +2,10 @@ import { createHmac } from 'node:crypto';
 import type { DeliveryPolicy } from '../deliveries.ts';
 import {
   type ActivityRecord,
-  appUserOf,
   identifierOf,
   type LinearRecords,
   type SessionRecord,
+  sessionAgentOf,
   type UserRecord,
 } from './records.ts';
 import { viewsOf } from './views.ts';
@@ -41,15 +41,19 @@ export function agentSessionEvent(
   session: SessionRecord,
   activity: ActivityRecord | undefined,
   createdAt: string,
+  app: { clientId: string; webhookId: string } = {
+    clientId: records.oauthClientId,
+    webhookId: records.webhookId,
+  },
 ): Record<string, unknown> {
   const common = {
     type: 'AgentSessionEvent',
     action: activity ? 'prompted' : 'created',
     createdAt,
     organizationId: records.organization.id,
-    oauthClientId: records.oauthClientId,
-    appUserId: appUserOf(records).id,
-    webhookId: records.webhookId,
+    oauthClientId: app.clientId,
+    appUserId: sessionAgentOf(records, session).id,
+    webhookId: app.webhookId,
     agentSession: sessionPayload(records, session),
   };
   if (!activity)
@@ -85,7 +89,7 @@ function sessionPayload(records: LinearRecords, session: SessionRecord) {
   const { team } = records;
   return {
     id: session.id,
-    appUserId: appUserOf(records).id,
+    appUserId: sessionAgentOf(records, session).id,
     organizationId: records.organization.id,
     status: session.status,
     type: 'commentThread',

@@ -60,6 +60,8 @@ function textOf(blocks: readonly Block[]): string {
     .join('\n');
 }
 
+/** What agent programs put around a tool's output: Claude Code what the model shall keep in mind, Codex a head. */
+const framing = /^Chunk ID: [\s\S]*?\nOutput:\n|\s*<system-reminder>[\s\S]*?<\/system-reminder>/g;
 const tagged = /<(message[\w-]*)\b([^>]*)>\s*([\s\S]*?)\s*<\/\1>/g;
 
 /** The people's words in a user message: what stands between `<message…>` tags, or all of it where there are none. */
@@ -81,15 +83,22 @@ function withoutEscapes(text: string): string {
   return text.replaceAll('&lt;', '<').replaceAll('&gt;', '>').replaceAll('&amp;', '&');
 }
 
-/** Everything that people said, one entry for each user message that holds words, oldest first. */
+/**
+ * Everything that people said, one entry for each user message that holds words, oldest first. Some agent programs put
+ * texts of their own in front (which folder it is, what its rules are): what comes before people's marked words is none.
+ */
 export function turnsOf(request: MessagesRequest): PersonMessage[][] {
-  return request.messages
+  const texts = request.messages
     .filter(({ role }) => role === 'user')
     .map(({ content }) => {
       const blocks = blocksOf(content);
       const lastResult = blocks.findLastIndex(({ type }) => type === 'tool_result');
-      return personMessages(textOf(blocks.slice(lastResult + 1)));
-    })
+      return textOf(blocks.slice(lastResult + 1));
+    });
+  const firstMarked = texts.findIndex((text) => text.search(tagged) >= 0);
+  return texts
+    .slice(Math.max(firstMarked, 0))
+    .map(personMessages)
     .filter((messages) => messages.length > 0);
 }
 
@@ -101,5 +110,5 @@ export function latestToolResult(request: MessagesRequest): { text: string; fail
   const content = result.content;
   const text =
     typeof content === 'string' ? content : textOf(Array.isArray(content) ? (content as Block[]) : []);
-  return { text, failed: result.is_error === true };
+  return { text: text.replace(framing, ''), failed: result.is_error === true };
 }

@@ -1,9 +1,17 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { type Context, Hono } from 'hono';
 import type { Clock } from '../clock.ts';
-import { type MessagesRequest, messagesRequest } from './conversation.ts';
+import { anthropicMessages } from './anthropic.ts';
+import type { Dialect } from './dialect.ts';
+import { openaiChat } from './openai-chat.ts';
+import { openaiResponses } from './openai-responses.ts';
 import { offlineRules, type Reply, type Rule } from './rules.ts';
-import { countTokens, eventsOf, messageOf } from './wire.ts';
+import { countTokens } from './tokens.ts';
+
+const dialects = [anthropicMessages, openaiChat, openaiResponses] as const;
+
+const dialectOf = (path: string): Dialect =>
+  dialects.find((dialect) => dialect.path === path) ?? anthropicMessages;
 
 export interface OfflineModelOptions {
   /** The only key that is let in, as `x-api-key` or as a bearer token. */
@@ -19,51 +27,47 @@ const errorTypes: Record<number, string> = {
   404: 'not_found_error',
 };
 
-/** A model without a model: the Anthropic Messages API on this machine, answering by `offlineRules`. */
+/** A model without a model: Anthropic's and OpenAI's APIs on this machine, answering by `offlineRules`. */
 export function offlineModel(options: OfflineModelOptions): Hono {
   const rules = [...(options.rules ?? []), ...offlineRules];
   const app = new Hono();
   app.use('*', async (c, next) => {
     const bearer = /^bearer (.+)$/i.exec(c.req.header('authorization') ?? '')?.[1];
     const key = c.req.header('x-api-key') ?? bearer ?? '';
-    return isSame(key, options.apiKey) ? await next() : refusal(c, 401, 'invalid x-api-key');
+    return isSame(key, options.apiKey)
+      ? await next()
+      : failure(dialectOf(c.req.path), 401, 'invalid x-api-key');
   });
   app.post('/v1/messages/count_tokens', async (c) => {
-    const request = await readRequest(c);
-    if (typeof request === 'string') return refusal(c, 400, request);
-    return c.json({ input_tokens: countTokens(request) });
+    const read = anthropicMessages.read(await bodyOf(c));
+    if (typeof read === 'string') return failure(anthropicMessages, 400, read);
+    return c.json({ input_tokens: countTokens(read.request) });
   });
-  app.post('/v1/messages', async (c) => {
-    const request = await readRequest(c);
-    if (typeof request === 'string') return refusal(c, 400, request);
-    let reply: Reply | undefined;
-    for (const rule of rules) reply ??= rule(request);
-    if (!reply) return refusal(c, 400, 'No rule fits.');
-    if (reply.delayMs) await pause(options.clock, reply.delayMs);
-    if (reply.kind === 'hang') return await new Promise<Response>(() => {});
-    if (reply.kind === 'error') {
-      return answerError(reply.status, reply.type, reply.message);
-    }
-    if (request.stream !== true) return c.json(messageOf(request, reply));
-    return streamed(eventsOf(request, reply), reply.kind === 'cut');
-  });
-  app.all('*', (c) => refusal(c, 404, 'Not found'));
+  for (const dialect of dialects) {
+    app.post(dialect.path, async (c) => {
+      const read = dialect.read(await bodyOf(c));
+      if (typeof read === 'string') return failure(dialect, 400, read);
+      const { request, isStream } = read;
+      let reply: Reply | undefined;
+      for (const rule of rules) reply ??= rule(request);
+      if (!reply) return failure(dialect, 400, 'No rule fits.');
+      if (reply.delayMs) await pause(options.clock, reply.delayMs);
+      if (reply.kind === 'hang') return await new Promise<Response>(() => {});
+      if (reply.kind === 'error') {
+        return Response.json(dialect.error(reply.type, reply.message), { status: reply.status });
+      }
+      if (!isStream) return c.json(dialect.whole(request, reply));
+      return streamed(dialect.events(request, reply), reply.kind === 'cut');
+    });
+  }
+  app.all('*', (c) => failure(dialectOf(c.req.path), 404, 'Not found'));
   return app;
 }
 
-async function readRequest(c: Context): Promise<MessagesRequest | string> {
-  const parsed = messagesRequest.safeParse(await c.req.json().catch(() => undefined));
-  if (parsed.success) return parsed.data;
-  const [issue] = parsed.error.issues;
-  return issue ? `${issue.path.join('.')}: ${issue.message}` : 'The body is not valid.';
-}
+const bodyOf = (c: Context): Promise<unknown> => c.req.json().catch(() => undefined);
 
-function refusal(_c: Context, status: 400 | 401 | 404, message: string): Response {
-  return answerError(status, errorTypes[status] ?? 'api_error', message);
-}
-
-function answerError(status: number, type: string, message: string): Response {
-  return Response.json({ type: 'error', error: { type, message } }, { status });
+function failure({ error }: Dialect, status: 400 | 401 | 404, message: string): Response {
+  return Response.json(error(errorTypes[status] ?? 'api_error', message), { status });
 }
 
 function streamed(events: string[], broken: boolean): Response {

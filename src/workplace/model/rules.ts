@@ -1,4 +1,5 @@
 import { latestToolResult, type MessagesRequest, type PersonMessage, turnsOf } from './conversation.ts';
+import { shellCall } from './shell-tool.ts';
 
 export interface Usage {
   input_tokens: number;
@@ -28,7 +29,8 @@ const maxEchoChars = 2_000;
  * 1. The request ends with a tool's output: answer with that output. So no tool is called twice for one message.
  * 2. Somebody asks what was asked first or before: answer from the conversation that came with the request.
  * 3. Somebody writes "use the tool `name` with {json}": call that tool, or say that it is not offered.
- * 4. Somebody asks to run (execute, call, try) a command in backticks: call the tool `bash` with it.
+ * 4. Somebody asks to run (execute, call, try) a command in backticks: call the tool that runs commands with it,
+ *    `bash` or whatever else the agent program calls it.
  * 5. Say that this is the offline model, and repeat what was asked.
  *
  * Only words of people who may instruct count in 2 to 4. Of several messages the last that a rule fits decides.
@@ -86,7 +88,7 @@ function runCommand(request: MessagesRequest): Reply | undefined {
     if (!/\b(run|execute|exec|call|try)\b/i.test(text)) continue;
     const [, fenced, inline] = /```(?:\w*\n)?([\s\S]+?)```|`([^`]+)`/.exec(text) ?? [];
     const command = (fenced ?? inline)?.trim();
-    if (command) return callTool(request, 'bash', { command });
+    if (command) return callShell(request, command);
   }
   return undefined;
 }
@@ -97,11 +99,17 @@ function callTool(request: MessagesRequest, wanted: string, input: Record<string
   const name =
     names.find((offered) => offered === wanted) ??
     names.find((offered) => offered.toLowerCase().endsWith(wanted.toLowerCase()));
-  if (name) return { kind: 'tool', name, input };
-  return {
-    kind: 'text',
-    text: `The offline model was asked to use the tool ${wanted}, but it is not offered here.`,
-  };
+  return name ? { kind: 'tool', name, input } : notOffered(wanted);
+}
+
+const notOffered = (wanted: string): Reply => ({
+  kind: 'text',
+  text: `The offline model was asked to use the tool ${wanted}, but it is not offered here.`,
+});
+
+function callShell(request: MessagesRequest, command: string): Reply {
+  const call = shellCall(request.tools ?? [], command);
+  return call ? { kind: 'tool', ...call } : notOffered('bash');
 }
 
 function echo(request: MessagesRequest): Reply {

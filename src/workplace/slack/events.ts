@@ -19,11 +19,14 @@ export function slackDeliveryPolicy(signingSecret: string): DeliveryPolicy {
     accepts: (status) => status >= 200 && status < 300,
     declines: (headers) => headers.get('x-slack-no-retry') === '1',
     request(delivery, nowMs) {
-      const body = JSON.stringify(delivery.payload);
+      const json = JSON.stringify(delivery.payload);
+      // Clicks come as a form, everything else as it is.
+      const isClick = delivery.event === 'block_actions';
+      const body = isClick ? new URLSearchParams({ payload: json }).toString() : json;
       const timestamp = String(Math.floor(nowMs / 1000));
       const signature = createHmac('sha256', signingSecret).update(`v0:${timestamp}:${body}`).digest('hex');
       const headers: Record<string, string> = {
-        'content-type': 'application/json',
+        'content-type': isClick ? 'application/x-www-form-urlencoded' : 'application/json',
         'user-agent': 'Slackbot 1.0 (+https://api.slack.com/robots)',
         'x-slack-request-timestamp': timestamp,
         'x-slack-signature': `v0=${signature}`,
@@ -81,4 +84,44 @@ export function messageEvents(
   if (own || channelType === 'im' || !message.text.includes(`<@${identity.botUserId}>`))
     return { message: event };
   return { mention: { ...message, type: 'app_mention' }, message: event };
+}
+
+/** What Slack sends when a person presses a button in a message. */
+export function blockActions(
+  identity: SlackAppIdentity,
+  click: {
+    user: { id: string; name: string };
+    message: { channel: string; ts: string; threadTs?: string };
+    button: { actionId: string; value: string; label: string };
+  },
+): Record<string, unknown> & { trigger_id: string } {
+  const { user, message, button } = click;
+  return {
+    type: 'block_actions',
+    user: { id: user.id, username: user.name, name: user.name, team_id: identity.teamId },
+    api_app_id: identity.appId,
+    token: 'deprecated',
+    container: {
+      type: 'message',
+      message_ts: message.ts,
+      channel_id: message.channel,
+      is_ephemeral: false,
+      ...(message.threadTs ? { thread_ts: message.threadTs } : {}),
+    },
+    trigger_id: `${randomBytes(6).toString('hex')}.${randomBytes(12).toString('hex')}`,
+    team: { id: identity.teamId, domain: 'workplace' },
+    enterprise: null,
+    is_enterprise_install: false,
+    channel: { id: message.channel, name: 'channel' },
+    message: { type: 'message', user: identity.botUserId, ts: message.ts },
+    actions: [
+      {
+        action_id: button.actionId,
+        type: 'button',
+        text: { type: 'plain_text', text: button.label },
+        value: button.value,
+        action_ts: message.ts,
+      },
+    ],
+  };
 }

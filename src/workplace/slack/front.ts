@@ -1,6 +1,8 @@
 import { type Context, Hono } from 'hono';
 import type { Clock } from '../clock.ts';
 import type { Emulator } from '../emulator.ts';
+import { slackAppPages } from './app-pages.ts';
+import type { SlackApps } from './apps.ts';
 import { fullPage, pageOfHistory, pageOfReplies } from './pages.ts';
 import type { ThreadStatuses } from './statuses.ts';
 import type { SlackTables } from './tables.ts';
@@ -9,6 +11,7 @@ type Parameters = Record<string, string>;
 type Answer = Record<string, unknown> & { ok: boolean };
 
 export interface SlackFrontOptions {
+  apps: SlackApps;
   emulator: Emulator;
   tables: SlackTables;
   statuses: ThreadStatuses;
@@ -30,10 +33,11 @@ export function slackFront(options: SlackFrontOptions): Hono {
     const parameters = await readParameters(c);
     if (!parameters) return await emulator.fetch(c.req.raw);
     const token = (c.req.header('authorization') ?? '').replace(/^bearer\s+/i, '').trim() || parameters.token;
-    if (method === 'oauth.v2.access') return await forward(emulator, method, parameters, token);
+    if (method === 'oauth.v2.access') return await exchanged(options, parameters, token);
     if (!token) return c.json({ ok: false, error: 'not_authed' });
     // The emulator would take an unknown token for its first user.
     if (!tables.tokenUser(token)) return c.json({ ok: false, error: 'invalid_auth' });
+    if (method === 'auth.revoke') return c.json(revoke(options, token));
     if (method === 'assistant.threads.setStatus') return c.json(setStatus(options, parameters));
     const response = await forward(emulator, method, adapted(method, parameters), token);
     // Slack answers an unknown method with 200.
@@ -42,6 +46,7 @@ export function slackFront(options: SlackFrontOptions): Hono {
     const answer = (await response.json()) as Answer;
     return c.json(answer.ok ? completed(options, method, parameters, answer) : answer);
   });
+  slackAppPages(app, options.apps, tables, emulator);
   app.all('*', (c) => emulator.fetch(c.req.raw));
   return app;
 }
@@ -95,6 +100,27 @@ function adapted(method: string, parameters: Parameters): Parameters {
   // Who posts is decided by the token alone.
   const { bot_id: _botId, app_id: _appId, markdown_text: markdown, ...rest } = parameters;
   return markdown !== undefined && rest.text === undefined ? { ...rest, text: markdown } : rest;
+}
+
+/** A code becomes a token; the app is in the workspace from then on. */
+async function exchanged(
+  { emulator, apps }: SlackFrontOptions,
+  parameters: Parameters,
+  token: string | undefined,
+): Promise<Response> {
+  const response = await forward(emulator, 'oauth.v2.access', parameters, token);
+  const answer = (await response.clone().json()) as Answer;
+  const made = answer.ok ? apps.find({ clientId: parameters.client_id ?? '' }) : undefined;
+  if (made) apps.install(made);
+  return response;
+}
+
+/** The token of an app that was made from a manifest ends with its installation; the workplace's own app stays. */
+function revoke({ tables, apps }: SlackFrontOptions, token: string): Answer {
+  const row = tables.rows('tokens').findBy('token', token)[0];
+  const made = apps.find({ appId: String(row?.app_id) });
+  if (made) apps.uninstall(made);
+  return { ok: true, revoked: made !== undefined };
 }
 
 function setStatus({ tables, statuses, clock, changed }: SlackFrontOptions, parameters: Parameters): Answer {

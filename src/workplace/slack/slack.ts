@@ -5,6 +5,7 @@ import { type DeliveryState, WebhookSender } from '../deliveries.ts';
 import { type Emulator, startEmulatorInTurn } from '../emulator.ts';
 import type { WorkplaceSecrets } from '../secrets.ts';
 import { people, seeds, slugOf } from '../seeds.ts';
+import { type SlackApp, type SlackAppRecord, SlackApps } from './apps.ts';
 import {
   envelope,
   messageEvents,
@@ -20,6 +21,8 @@ export interface SlackState {
   emulator: unknown;
   statuses: Record<string, ThreadStatus>;
   deliveries: DeliveryState;
+  /** Absent in states that were saved before apps could be made. */
+  apps?: SlackAppRecord[];
 }
 
 export interface SlackWorkspaceOptions {
@@ -50,6 +53,8 @@ export interface SlackWorkspace {
   statuses: ThreadStatuses;
   identity: SlackAppIdentity;
   sender: WebhookSender;
+  /** Made from manifests, beside the workplace's own app. */
+  apps: SlackApps;
   state(): SlackState;
 }
 
@@ -72,7 +77,10 @@ export async function startSlack(options: SlackWorkspaceOptions): Promise<SlackW
     dispatch: async (_type, _action, payload) => {
       changed();
       const event = (payload as { event: Record<string, unknown> }).event;
-      if (workspace) void tell(workspace, options, event);
+      if (!workspace) return;
+      const { identity, sender: own, apps: made } = workspace;
+      void tell(workspace, options, { identity, sender: own }, event);
+      for (const app of made.installed()) void tell(workspace, options, app, event);
     },
   });
   const tables = new SlackTables(emulator);
@@ -81,8 +89,20 @@ export async function startSlack(options: SlackWorkspaceOptions): Promise<SlackW
   const team = tables.rows('teams').all()[0];
   const guestHandles = people.filter(({ standing }) => standing === 'guest').map(({ handle }) => handle);
   const guests = tables.users().filter(({ name }) => guestHandles.includes(name));
+  const identity = { teamId: String(team?.team_id), appId: secrets.appId, botUserId: secrets.botUserId };
+  const apps = new SlackApps({
+    emulator,
+    tables,
+    teamId: () => identity.teamId,
+    clock,
+    fetch: options.fetch,
+    changed,
+    ...(state?.apps ? { records: state.apps } : {}),
+  });
   workspace = {
+    apps,
     app: slackFront({
+      apps,
       emulator,
       tables,
       statuses,
@@ -92,9 +112,14 @@ export async function startSlack(options: SlackWorkspaceOptions): Promise<SlackW
     }),
     tables,
     statuses,
-    identity: { teamId: String(team?.team_id), appId: secrets.appId, botUserId: secrets.botUserId },
+    identity,
     sender,
-    state: () => ({ emulator: emulator.snapshot(), statuses: statuses.state(), deliveries: sender.state() }),
+    state: () => ({
+      emulator: emulator.snapshot(),
+      statuses: statuses.state(),
+      deliveries: sender.state(),
+      apps: apps.state(),
+    }),
   };
   return workspace;
 }
@@ -161,9 +186,10 @@ function furnish(emulator: Emulator, tables: SlackTables): void {
 async function tell(
   workspace: SlackWorkspace,
   options: SlackWorkspaceOptions,
+  { identity, sender }: Pick<SlackApp, 'identity' | 'sender'>,
   event: Record<string, unknown>,
 ): Promise<void> {
-  const { tables, identity, sender } = workspace;
+  const { tables } = workspace;
   const item = event.item as { channel?: string; ts?: string } | undefined;
   const channel = tables.channel(event.channel ?? item?.channel);
   if (!channel?.members.includes(identity.botUserId)) return;

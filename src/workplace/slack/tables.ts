@@ -9,6 +9,7 @@ export interface SlackMessage {
   thread_ts?: string;
   bot_id?: string;
   subtype?: string;
+  blocks?: unknown[];
   reactions: { name: string; count: number; users: string[] }[];
 }
 

@@ -12,7 +12,34 @@ export interface ThreadView {
     author: { name: string; isBot: boolean };
     text: string;
     reactions: { name: string; count: number }[];
+    /** Left out where there are none. */
+    buttons?: SlackButton[];
   }[];
+}
+
+/** A button under a message, by the value that pressing it sends. */
+export interface SlackButton {
+  label: string;
+  actionId: string;
+  value: string;
+}
+
+interface ButtonElement {
+  type?: string;
+  text?: { text?: string };
+  action_id?: string;
+  value?: string;
+}
+
+/** The buttons of a message's blocks. */
+export function buttonsOf({ blocks }: SlackMessage): SlackButton[] {
+  const elements = (blocks ?? []).flatMap((block) => {
+    const { type, elements } = block as { type?: string; elements?: ButtonElement[] };
+    return type === 'actions' ? (elements ?? []) : [];
+  });
+  return elements.flatMap(({ type, text, action_id: actionId, value }) =>
+    type === 'button' && actionId && value ? [{ label: text?.text ?? value, actionId, value }] : [],
+  );
 }
 
 /** All threads, oldest first. */
@@ -37,7 +64,9 @@ export function slackThreads({ tables, statuses }: SlackWorkspace, nowMs: number
 
 function shown(tables: SlackTables, message: SlackMessage): ThreadView['messages'][number] {
   const user = tables.user(message.user);
+  const buttons = buttonsOf(message);
   return {
+    ...(buttons.length > 0 ? { buttons } : {}),
     ts: message.ts,
     author: { name: user?.real_name ?? message.user, isBot: user?.is_bot ?? false },
     text: readable(tables, message.text),

@@ -92,6 +92,7 @@ export class FakeWorkplace {
     app.get('/state', (c) => c.json(this.state));
     app.get('/events', (c) => this.stream(c));
     app.post('/slack/messages', (c) => this.act(c, (body) => this.addMessage(body)));
+    app.post('/slack/buttons', (c) => this.act(c, () => undefined));
     app.post('/github/issues', (c) => this.act(c, (body) => this.addGithubIssue(body)));
     app.post('/github/issues/:number/labels', (c) =>
       this.act(c, (body) => this.issue().labels.push(...strings(body.labels))),

@@ -1,9 +1,10 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { App } from '@octokit/app';
+import { hopsIn } from '../../../src/providers/github/hops.ts';
 import { createGithubAdapter } from '../../../src/providers/github/index.ts';
 import { providerContract } from '../contract.ts';
 import { signedGithub } from '../support/sign.ts';
-import { deliveries, identity } from './payloads.ts';
+import { comment, deliveries, delivery, identity, issue } from './payloads.ts';
 
 const { privateKey } = generateKeyPairSync('rsa', {
   modulusLength: 2048,
@@ -31,6 +32,26 @@ providerContract({
     refused: { status: 404, json: { message: 'Not Found' } },
   },
   success: () => ({ status: 201, json: { id: 1, html_url: 'https://github.com/acme/widgets/issues/7' } }),
+  decision: (decision, id) =>
+    signedGithub(
+      'issue_comment',
+      delivery('created', {
+        issue: issue(),
+        comment: comment({ body: `Fine by me.\n\n/${decision} ${id}\n` }),
+      }),
+    ),
+  hopsIn: ({ body }) => hopsIn(String(body)),
+  asked: {
+    author: { id: '11', name: 'maya', kind: 'person' },
+    anchor: { key: '33#7', place: { owner: 'acme', repo: 'widgets', number: '7', repository_id: '33' } },
+    authorHint: { login: 'maya' },
+  },
+  standings: {
+    member: () => ({ json: { permission: 'write', role_name: 'write', user: { id: 11 } } }),
+    external: () => ({ json: { permission: 'read', role_name: 'read', user: { id: 11 } } }),
+    unknown: () => ({ json: { permission: 'admin', role_name: 'admin', user: { id: 12 } } }),
+  },
+  placeNames: ['acme/widgets', 'acme/*', 'acme'],
   credentials: {
     valid: {
       app_id: '501',

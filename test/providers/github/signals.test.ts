@@ -180,7 +180,16 @@ describe('who speaks', () => {
   test('other bots', () => {
     const sender = { id: 5, login: 'dependabot[bot]', type: 'Bot' };
     const body = delivery('created', { issue: issue(), comment: comment({ user: sender }), sender });
-    expect(read('issue_comment', body)).toEqual({
+    expect(read('issue_comment', body)).toMatchObject({
+      kind: 'addressed',
+      author: { id: '5', name: 'dependabot[bot]', kind: 'bot' },
+    });
+    const unaddressed = delivery('created', {
+      issue: issue(),
+      comment: comment({ user: sender, body: 'Bumps lodash.' }),
+      sender,
+    });
+    expect(read('issue_comment', unaddressed)).toEqual({
       kind: 'ignored',
       reason: 'other_bot',
       detail: 'dependabot[bot]',
@@ -206,7 +215,10 @@ test.each([
 ])('installation.%s means %s', (action, change) => {
   const body = { action, installation: { id: 9001 }, sender: maya };
   expect(read('installation', body)).toEqual({ kind: 'lifecycle', change });
-  expect(ignoredFor(read('installation', { ...body, installation: { id: 2 } }))).toBe('unknown_installation');
+  const elsewhere = read('installation', { ...body, installation: { id: 2 } });
+  // Installed anew, the app has a new number, and whoever is told asks GitHub where it is.
+  if (action === 'created') expect(elsewhere).toEqual({ kind: 'lifecycle', change });
+  else expect(ignoredFor(elsewhere)).toBe('unknown_installation');
 });
 
 test('ping and other events are unsupported, and a body under another event name is malformed', () => {

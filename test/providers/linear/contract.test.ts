@@ -1,9 +1,10 @@
 import { LinearWebhookClient } from '@linear/sdk/webhooks';
 import { afterAll, beforeAll, vi } from 'vitest';
+import { hopsInId } from '../../../src/providers/linear/hops-id.ts';
 import { createLinearAdapter } from '../../../src/providers/linear/index.ts';
 import { providerContract } from '../contract.ts';
 import { now, signedLinear } from '../support/sign.ts';
-import { events, identity, issueId, sessionId } from './payloads.ts';
+import { events, identity, issueId, prompted, sessionId } from './payloads.ts';
 
 // The official verifier reads the clock by itself.
 beforeAll(() => {
@@ -15,6 +16,22 @@ afterAll(() => {
 
 const error = (type: string, message: string, code: string) => ({
   errors: [{ message, extensions: { type, code, userPresentableMessage: message } }],
+});
+
+const person = (flags: Record<string, unknown>) => ({
+  json: {
+    data: {
+      user: {
+        id: 'user-1',
+        name: 'Maya',
+        displayName: 'maya',
+        active: true,
+        guest: false,
+        app: false,
+        ...flags,
+      },
+    },
+  },
 });
 
 providerContract({
@@ -48,6 +65,17 @@ providerContract({
   success: () => ({
     json: { data: { agentActivityCreate: { success: true, lastSyncId: 1, agentActivity: { id: 'x' } } } },
   }),
+  decision: (decision, id) =>
+    signedLinear(prompted({ content: { type: 'prompt', body: `${decision} ${id}` } })),
+  hopsIn: ({ variables }) => hopsInId((variables as { input: { id: string } }).input.id),
+  asked: { author: { id: 'user-1', kind: 'person' }, anchor: { key: 'k', place: {} } },
+  standings: {
+    member: () => person({}),
+    guest: () => person({ guest: true }),
+    bot: () => person({ app: true }),
+    unknown: () => person({ active: false }),
+  },
+  placeNames: ['ENG'],
   credentials: {
     valid: { signing_secret: 'lin_wh_0123456789', access_token: 'lin_oauth_0123456789' },
     secretFields: ['signing_secret', 'access_token'],

@@ -24,6 +24,7 @@ describe('what addresses the agent', () => {
       author: { id: 'U1', kind: 'person' },
       body: 'run the tests',
       place: { channel: 'C1', ts: '1763640000.000100' },
+      written: { channel: 'C1', ts: '1763640000.000100' },
     });
   });
 
@@ -117,10 +118,26 @@ describe('what does not', () => {
   });
 
   test('other bots, with and without the old subtype', () => {
-    expect(ignoredFor(read(message({ bot_id: 'B2', bot_profile: { app_id: 'A2' } })))).toBe('other_bot');
-    expect(ignoredFor(read(message({ subtype: 'bot_message', user: null, bot_id: 'B2' })))).toBe('other_bot');
-    expect(ignoredFor(read(mention({ bot_id: 'B2' })))).toBe('other_bot');
+    const text = 'deployed';
+    expect(ignoredFor(read(message({ text, bot_id: 'B2', bot_profile: { app_id: 'A2' } })))).toBe(
+      'other_bot',
+    );
+    expect(ignoredFor(read(message({ text, subtype: 'bot_message', user: null, bot_id: 'B2' })))).toBe(
+      'other_bot',
+    );
+    expect(ignoredFor(read(reply({ bot_id: 'B2' })))).toBe('other_bot');
     expect(ignoredFor(read(message({ user: 'USLACKBOT' })))).toBe('other_bot');
+  });
+
+  test('another bot is one also where it mentions the agent, with the hops that it tells of', () => {
+    const metadata = { event_type: 'tagalong_outbox', event_payload: { mark: 'm', part: 1, hops: 3 } };
+    expect(read(mention({ bot_id: 'B2', metadata }))).toMatchObject({
+      kind: 'addressed',
+      author: { id: 'B2', kind: 'bot' },
+      hops: 3,
+    });
+    const legacy = message({ subtype: 'bot_message', user: null, bot_id: 'B2' });
+    expect(read(legacy)).toMatchObject({ kind: 'addressed', author: { id: 'B2', kind: 'bot' } });
   });
 
   test('edits, deletions and what people do not say', () => {

@@ -1,19 +1,11 @@
 import { randomBytes } from 'node:crypto';
-import type { MessagesRequest } from './conversation.ts';
-import type { Reply, Usage } from './rules.ts';
+import { type MessagesRequest, messagesRequest } from './conversation.ts';
+import { type Answer, chunks, type Dialect, problemOf } from './dialect.ts';
+import { usageOf } from './tokens.ts';
 
-type Answer = Extract<Reply, { kind: 'text' | 'tool' | 'cut' }>;
 type Content =
   | { type: 'text'; text: string }
   | { type: 'tool_use'; id: string; name: string; input: unknown };
-
-const charsPerToken = 4;
-const chunkChars = 48;
-
-/** A rough count of tokens: a quarter of the characters of everything that was sent. */
-export function countTokens(request: unknown): number {
-  return Math.ceil(JSON.stringify(request).length / charsPerToken);
-}
 
 function contentOf(reply: Answer): Content[] {
   if (reply.kind !== 'tool') return [{ type: 'text', text: reply.text }];
@@ -22,13 +14,9 @@ function contentOf(reply: Answer): Content[] {
   return [...said, { type: 'tool_use', id, name: reply.name, input: reply.input }];
 }
 
-/** A whole message, as `POST /v1/messages` answers without `stream`. */
-export function messageOf(request: MessagesRequest, reply: Answer) {
+function messageOf(request: MessagesRequest, reply: Answer) {
   const content = contentOf(reply);
-  const usage: Usage = reply.usage ?? {
-    input_tokens: countTokens({ system: request.system, messages: request.messages, tools: request.tools }),
-    output_tokens: countTokens(content),
-  };
+  const usage = usageOf(request, reply, content);
   return {
     id: `msg_${randomBytes(12).toString('hex')}`,
     type: 'message',
@@ -41,8 +29,8 @@ export function messageOf(request: MessagesRequest, reply: Answer) {
   };
 }
 
-/** The same as server-sent events. A reply of kind `cut` ends without `content_block_stop` and what follows it. */
-export function eventsOf(request: MessagesRequest, reply: Answer): string[] {
+/** A reply of kind `cut` ends without `content_block_stop` and what follows it. */
+function eventsOf(request: MessagesRequest, reply: Answer): string[] {
   const message = messageOf(request, reply);
   const events: { type: string; [field: string]: unknown }[] = [
     {
@@ -72,12 +60,15 @@ export function eventsOf(request: MessagesRequest, reply: Answer): string[] {
   return events.map((event) => `event: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`);
 }
 
-/** Cut between characters, never within one. */
-function chunks(text: string): string[] {
-  const characters = Array.from(text);
-  const parts: string[] = [];
-  for (let at = 0; at < characters.length; at += chunkChars) {
-    parts.push(characters.slice(at, at + chunkChars).join(''));
-  }
-  return parts;
-}
+/** `POST /v1/messages` of Anthropic. */
+export const anthropicMessages: Dialect = {
+  path: '/v1/messages',
+  read(body) {
+    const parsed = messagesRequest.safeParse(body);
+    if (!parsed.success) return problemOf(parsed.error.issues);
+    return { request: parsed.data, isStream: parsed.data.stream === true };
+  },
+  whole: messageOf,
+  events: eventsOf,
+  error: (type, message) => ({ type: 'error', error: { type, message } }),
+};

@@ -1,0 +1,215 @@
+import { and, desc, eq, ne, notInArray, sql } from 'drizzle-orm';
+import { resumeSending } from '../../outbound/sweep.ts';
+import { ProviderError } from '../../providers/provider.ts';
+import type { Transaction } from '../../store/connection.ts';
+import { newId } from '../../store/ids.ts';
+import { withOrganization } from '../../store/organization.ts';
+import { nextPublicationState } from '../../store/publication-states.ts';
+import { credentials, type InstallationIdentity, installations, publications } from '../../store/schema.ts';
+import { credentialTtlMs } from '../../vault/credential-store.ts';
+import type { GatewayDeps } from '../deps.ts';
+import { ApiError, notFound } from '../errors.ts';
+import { clientKinds, lockPublication } from './credentials.ts';
+import type { PublicationRow } from './deps.ts';
+
+/** What confirming needs; no secret is opened for it. */
+export type ConfirmDeps = Pick<GatewayDeps, 'database' | 'platformFetch' | 'clock' | 'logger'> & {
+  adapters: Readonly<Record<PublicationRow['provider'], Pick<GatewayDeps['adapters']['slack'], 'whoAmI'>>>;
+};
+
+export interface ConfirmOptions {
+  /** Just this credential; else the newest that the publication has. */
+  credentialId?: string;
+  /** An installation that an address named. Counts only when the provider confirms it. */
+  installationId?: string;
+}
+
+/** How long a provider may take to say who we are. */
+const confirmTimeoutMs = 15_000;
+/** When what waited is tried again: once no process remembers the credential that was replaced. */
+const settleMs = credentialTtlMs + 250;
+
+/**
+ * Asks the provider who the publication's credentials are. Confirmed, it is `live` with one installation, and what
+ * waited is sent; else its state and `state_reason` say in words what the provider said. Answers the publication as it
+ * is then. Throws where there is nothing to confirm, or where it is another workspace than before.
+ */
+export async function confirmPublication(
+  deps: ConfirmDeps,
+  organizationId: string,
+  publicationId: string,
+  options: ConfirmOptions = {},
+): Promise<PublicationRow> {
+  const { publication, credentialId, detail } = await withOrganization(deps.database, organizationId, (tx) =>
+    load(tx, publicationId, options),
+  );
+  const answer = await askWhoWeAre(deps, publication, credentialId, detail);
+  const settled = await withOrganization(deps.database, organizationId, async (tx) => {
+    const locked = await lockPublication(tx, publicationId);
+    const now = deps.clock();
+    if (!answer.ok) {
+      const state = answer.unauthorized ? nextPublicationState(locked.state, 'revoked') : locked.state;
+      return update(tx, locked, { state, stateReason: answer.message, updatedAt: now });
+    }
+    const installationId = await recordInstallation(tx, locked, answer.identity, now);
+    await adoptCredential(tx, publicationId, credentialId, installationId, now);
+    await resumeSending(tx, publicationId, new Date(now.getTime() + settleMs));
+    const { appId, handle } = answer.identity;
+    return update(tx, locked, {
+      state: nextPublicationState(locked.state, 'installed'),
+      stateReason: null,
+      setup: {
+        ...locked.setup,
+        ...(appId ? { appId } : {}),
+        ...(handle && locked.provider === 'github' ? { slug: handle } : {}),
+      },
+      updatedAt: now,
+    });
+  });
+  if (settled.state === 'live' && publication.state !== 'live') await resumeRouting(deps, publicationId);
+  return settled;
+}
+
+async function load(tx: Transaction, publicationId: string, options: ConfirmOptions) {
+  const [publication] = await tx.select().from(publications).where(eq(publications.id, publicationId));
+  if (!publication) throw notFound('publication', publicationId);
+  if (publication.state === 'unpublished') {
+    throw new ApiError('conflict_error', `Publication ${publicationId} is unpublished.`);
+  }
+  const found = await tx
+    .select({ id: credentials.id, detail: credentials.detail })
+    .from(credentials)
+    .where(and(eq(credentials.publicationId, publicationId), notInArray(credentials.kind, [...clientKinds])))
+    .orderBy(desc(credentials.id));
+  const credential = options.credentialId ? found.find(({ id }) => id === options.credentialId) : found[0];
+  if (!credential) {
+    throw new ApiError(
+      'conflict_error',
+      `Publication ${publicationId} is not installed at the provider yet: there is no token to ask with.`,
+    );
+  }
+  const [installation] = await tx
+    .select()
+    .from(installations)
+    .where(eq(installations.publicationId, publicationId));
+  const known = publication.state === 'live' ? installation?.identity.workspaceId : undefined;
+  const installationId = options.installationId ?? credential.detail.installation_id ?? known;
+  const detail = { ...credential.detail, ...(installationId ? { installation_id: installationId } : {}) };
+  return { publication, credentialId: credential.id, detail };
+}
+
+async function update(
+  tx: Transaction,
+  row: PublicationRow,
+  change: Partial<PublicationRow>,
+): Promise<PublicationRow> {
+  const [updated] = await tx.update(publications).set(change).where(eq(publications.id, row.id)).returning();
+  if (!updated) throw notFound('publication', row.id);
+  return updated;
+}
+
+type WhoAmIAnswer =
+  | { ok: true; identity: InstallationIdentity }
+  | { ok: false; unauthorized: boolean; message: string };
+
+async function askWhoWeAre(
+  deps: ConfirmDeps,
+  publication: PublicationRow,
+  credentialId: string,
+  detail: Record<string, unknown>,
+): Promise<WhoAmIAnswer> {
+  const { organizationId, id, provider } = publication;
+  const plainDetail = Object.fromEntries(Object.entries(detail).map(([key, value]) => [key, String(value)]));
+  const platformFetch = deps.platformFetch({ organizationId, installationId: credentialId });
+  const timeout = AbortSignal.timeout(confirmTimeoutMs);
+  const timedFetch: typeof fetch = (resource, init) =>
+    platformFetch(resource, {
+      ...init,
+      signal: init?.signal ? AbortSignal.any([init.signal, timeout]) : timeout,
+    });
+  try {
+    return { ok: true, identity: await deps.adapters[provider].whoAmI({ fetch: timedFetch }, plainDetail) };
+  } catch (error) {
+    const said = error instanceof Error ? error.message : String(error);
+    deps.logger.warn({ publicationId: id, err: error }, 'the provider did not confirm the credentials');
+    return {
+      ok: false,
+      unauthorized: error instanceof ProviderError && error.code === 'unauthorized',
+      message: `${provider} did not confirm the credentials: ${said}`,
+    };
+  }
+}
+
+/**
+ * One publication, one installation: the same workspace again is the same row, and so is GitHub's new number for the
+ * same account after the app was installed anew, so that what waits for it is still sent.
+ */
+async function recordInstallation(
+  tx: Transaction,
+  publication: PublicationRow,
+  identity: InstallationIdentity,
+  now: Date,
+): Promise<string> {
+  const { id: publicationId, organizationId, provider } = publication;
+  const known = await tx
+    .select()
+    .from(installations)
+    .where(eq(installations.publicationId, publicationId))
+    .orderBy(installations.id);
+  const same =
+    known.find((row) => row.identity.workspaceId === identity.workspaceId) ??
+    known.find((row) => provider === 'github' && row.identity.workspaceName === identity.workspaceName);
+  if (same) {
+    await tx.update(installations).set({ identity, updatedAt: now }).where(eq(installations.id, same.id));
+    return same.id;
+  }
+  const [other] = known;
+  if (other) {
+    throw new ApiError(
+      'conflict_error',
+      `This publication is installed in ${other.identity.workspaceName ?? other.identity.workspaceId} already. For ${identity.workspaceName ?? identity.workspaceId}, publish the agent once more.`,
+    );
+  }
+  const id = newId('inst');
+  await tx.insert(installations).values({ id, organizationId, publicationId, provider, identity });
+  return id;
+}
+
+/** The credential that was confirmed becomes the installation's; what it replaces is destroyed. */
+async function adoptCredential(
+  tx: Transaction,
+  publicationId: string,
+  credentialId: string,
+  installationId: string,
+  now: Date,
+): Promise<void> {
+  const [adopted] = await tx
+    .update(credentials)
+    .set({ installationId, updatedAt: now })
+    .where(eq(credentials.id, credentialId))
+    .returning();
+  // Another confirmation replaced it meanwhile: that one's is in force.
+  if (!adopted) return;
+  await tx
+    .delete(credentials)
+    .where(
+      and(
+        eq(credentials.publicationId, publicationId),
+        ne(credentials.id, credentialId),
+        eq(credentials.kind, adopted.kind),
+        sql`${credentials.installationId} is not null`,
+      ),
+    );
+}
+
+/** Deliveries whose authors could not be asked about meanwhile are routed now, and not when their patience says. */
+async function resumeRouting({ database }: ConfirmDeps, publicationId: string): Promise<void> {
+  await database.execute(sql`
+    select graphile_worker.reschedule_jobs(array_agg(j.id), now() + ${settleMs} * interval '1 millisecond')
+    from graphile_worker.jobs j
+    join graphile_worker._private_jobs p on p.id = j.id
+    join deliveries d on d.id = p.payload->>'deliveryId'
+    where j.task_identifier = 'route' and j.locked_at is null
+      and d.publication_id = ${publicationId} and d.outcome = 'pending'
+    having count(*) > 0`);
+}

@@ -1,0 +1,127 @@
+import { CredentialError, type CredentialStore, type OpenCredential } from './credential-store.ts';
+import { TokenError } from './github-app.ts';
+
+/** Sends one refreshing call: a form to the provider's token endpoint. */
+export type PostForm = (
+  credential: OpenCredential,
+  host: string,
+  path: string,
+  form: Record<string, string>,
+) => Promise<{ status: number; body: unknown }>;
+
+/** Where a kind of token is refreshed, and under which names its answer and its secret have it. */
+const endpoints = {
+  linear_app: { host: 'api.linear.app', path: '/oauth/token', field: 'access_token' },
+  slack_bot: { host: 'slack.com', path: '/api/oauth.v2.access', field: 'token' },
+} as const;
+
+const renewBeforeMs = 5 * 60_000;
+const maxRemembered = 1_000;
+
+interface Remembered {
+  version: number;
+  token: string;
+  expiresAtMs: number;
+}
+
+/**
+ * Access tokens that end and are refreshed (Linear's, and Slack's where rotation is on): ahead of their end, once for
+ * all who wait, and written over the version that was read, so that of two processes one refreshes and the other takes
+ * what that one stored. Refresh tokens work once: what was got is stored before it is used.
+ */
+export class RotatingTokens {
+  readonly #credentials: CredentialStore;
+  readonly #post: PostForm;
+  readonly #now: () => number;
+  readonly #refreshing = new Map<string, Promise<Remembered>>();
+  readonly #known = new Map<string, Remembered>();
+
+  constructor(credentials: CredentialStore, post: PostForm, now: () => number = Date.now) {
+    this.#credentials = credentials;
+    this.#post = post;
+    this.#now = now;
+  }
+
+  /** The token of a credential. Rejects with a TokenError when the provider refuses to refresh it. */
+  async get(credential: OpenCredential, kind: keyof typeof endpoints): Promise<string> {
+    const current = this.#current(credential, kind);
+    if (!credential.secret.refresh_token || current.expiresAtMs > this.#now() + renewBeforeMs)
+      return current.token;
+    let refreshing = this.#refreshing.get(credential.id);
+    if (!refreshing) {
+      refreshing = this.#refresh(credential, kind).finally(() => this.#refreshing.delete(credential.id));
+      this.#refreshing.set(credential.id, refreshing);
+    }
+    return (await refreshing).token;
+  }
+
+  /** The newest of what was read and what was refreshed here since. */
+  #current(credential: OpenCredential, kind: keyof typeof endpoints): Remembered {
+    const read = remembered(credential, kind);
+    const known = this.#known.get(credential.id);
+    return known && known.version > read.version ? known : read;
+  }
+
+  async #refresh(stale: OpenCredential, kind: keyof typeof endpoints): Promise<Remembered> {
+    const credential = await this.#credentials.readAnew(stale);
+    const read = remembered(credential, kind);
+    if (read.expiresAtMs > this.#now() + renewBeforeMs) return this.#remember(credential.id, read);
+    const client = await this.#credentials.find(
+      credential.organizationId,
+      credential.publicationId,
+      'client',
+    );
+    const { host, path, field } = endpoints[kind];
+    const { status, body } = await this.#post(credential, host, path, {
+      grant_type: 'refresh_token',
+      refresh_token: credential.secret.refresh_token ?? '',
+      client_id: client.secret.client_id ?? '',
+      client_secret: client.secret.client_secret ?? '',
+    });
+    const answer = (body ?? {}) as Record<string, unknown>;
+    const { access_token: token, refresh_token: refresh, expires_in: seconds } = answer;
+    if (status >= 500 || status === 429) {
+      throw new TokenError('unavailable', status, `${host} answered ${status} when a token was refreshed.`);
+    }
+    if (status !== 200 || typeof token !== 'string') {
+      const said = typeof answer.error === 'string' ? answer.error : String(status);
+      throw new TokenError(
+        'refused',
+        status,
+        `${host} refused to refresh the token (${said}). Install the app again.`,
+      );
+    }
+    const expiresAtMs = this.#now() + (typeof seconds === 'number' ? seconds : 3_600) * 1000;
+    const secret = {
+      ...credential.secret,
+      [field]: token,
+      ...(typeof refresh === 'string' ? { refresh_token: refresh } : {}),
+    };
+    const detail = { ...credential.detail, expires_at: new Date(expiresAtMs).toISOString() };
+    const version = await this.#credentials.replace(credential, secret, detail);
+    if (version !== undefined) return this.#remember(credential.id, { version, token, expiresAtMs });
+    // Another process was first; its token is the one that counts.
+    return this.#remember(credential.id, remembered(await this.#credentials.readAnew(stale), kind));
+  }
+
+  #remember(id: string, token: Remembered): Remembered {
+    this.#known.delete(id);
+    this.#known.set(id, token);
+    if (this.#known.size > maxRemembered) {
+      const [oldest] = this.#known.keys();
+      if (oldest !== undefined) this.#known.delete(oldest);
+    }
+    return token;
+  }
+}
+
+function remembered(credential: OpenCredential, kind: keyof typeof endpoints): Remembered {
+  const token = credential.secret[endpoints[kind].field];
+  if (!token) throw new CredentialError('unreadable', `The credential ${credential.id} holds no token.`);
+  const end = Date.parse(String(credential.detail.expires_at));
+  return {
+    version: credential.version,
+    token,
+    expiresAtMs: Number.isFinite(end) ? end : Number.POSITIVE_INFINITY,
+  };
+}
