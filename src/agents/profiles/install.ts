@@ -47,7 +47,7 @@ const locks = fileURLToPath(new URL('locks', import.meta.url));
 
 /** What npm itself reads of the environment, so that it works behind a proxy or with a registry of one's own. */
 const npmVariables =
-  /^(PATH|HOME|https?_proxy|all_proxy|no_proxy|NODE_EXTRA_CA_CERTS|SSL_CERT_FILE|npm_config_(registry|.+:registry|userconfig|cache|cafile|https?[_-]proxy|proxy|noproxy|fetch_.+))$/i;
+  /^(PATH|HOME|https?_proxy|all_proxy|no_proxy|NODE_EXTRA_CA_CERTS|NODE_USE_SYSTEM_CA|SSL_CERT_FILE|npm_config_(registry|.+:registry|userconfig|cache|cafile|https?[_-]proxy|proxy|noproxy|fetch_.+))$/i;
 
 /**
  * Puts agent programs from the npm registry into the home, one folder per version that all sessions share read-only.
@@ -115,11 +115,12 @@ async function runNpm(wanted: ProgramPackage, folder: string, options: Installer
     ...['--ignore-scripts', '--include=optional', '--omit=dev', '--prefer-offline'],
     ...['--no-audit', '--no-fund', '--no-update-notifier', '--loglevel=error'],
   ];
-  const env = Object.fromEntries(
-    Object.entries(options.environment).filter(
-      ([name, value]) => value !== undefined && npmVariables.test(name),
-    ),
+  const given = Object.entries(options.environment).filter(
+    ([name, value]) => value !== undefined && npmVariables.test(name),
   );
+  // A registry behind a certificate of one's own is trusted where this machine trusts it: npm may run on our Node,
+  // which else knows public authorities only.
+  const env = { NODE_USE_SYSTEM_CA: '1', ...Object.fromEntries(given) };
   // Readable for the sessions' uids, whatever our own mask is.
   const child = spawn('/bin/sh', ['-c', 'umask 022; exec "$0" "$@"', options.npm ?? 'npm', ...args], {
     cwd: folder,

@@ -1,6 +1,5 @@
 import { rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { CredentialKind } from '../../store/schema.ts';
 import type { OpenCredential } from '../credential-store.ts';
 import { appJwt, hasInstallation, wantsAppJwt } from '../github-app.ts';
 import { unmapped } from './asking.ts';
@@ -9,34 +8,11 @@ import { forwardedRequestHeaders, isHeaderValue, withHeader } from './header-rul
 import { answerRefusal, type EgressParts, type RecordStart, recordRefusal } from './parts.ts';
 import { type Passage, passOn } from './pass-on.ts';
 import type { PlatformPools } from './platform-pools.ts';
+import { botPath, clientPaths, conversionPath, credentialHosts } from './platform-rules.ts';
 import { privateHeaders } from './protocol.ts';
 import { credentialRefusal, maxReplayBytes } from './provider-passage.ts';
 import { failed, malformed, RefusedError, refuse } from './refusal.ts';
 import { checkRequest, type GatedRequest } from './request-gate.ts';
-
-/** Where each kind of credential may be sent. Nowhere else, whoever asks. */
-export const credentialHosts: Readonly<Record<CredentialKind, readonly string[]>> = {
-  slack_bot: ['slack.com', 'files.slack.com'],
-  github_app: ['api.github.com'],
-  linear_app: ['api.linear.app'],
-  static_bearer: [],
-  header: [],
-  basic: [],
-  query: [],
-  mcp_oauth: [],
-  environment_variable: [],
-  slack_client: ['slack.com'],
-  linear_client: ['api.linear.app'],
-};
-
-/** The calls that want the client's secret, and the one that wants nothing: its code is the secret. */
-const clientPaths: Readonly<Record<string, readonly string[]>> = {
-  'slack.com': ['/api/oauth.v2.access'],
-  'api.linear.app': ['/oauth/token'],
-};
-/** Anybody may read a bot's user; before an App is installed there is no token to ask with. */
-const botPath = /^\/users\/[\w-]{1,100}(\[bot\]|%5[Bb]bot%5[Dd])$/;
-const conversionPath = /^\/app-manifests\/[\w-]{1,200}\/conversions$/;
 
 /** The worker's own way to the vendors: a Unix socket that only this user can open. */
 export class PlatformDoor {
