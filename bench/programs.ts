@@ -96,7 +96,9 @@ async function startOnce(
     directory,
     caCertificatePem: '',
     limits,
-    onListener: async (handle) => void nowhere.listen(handle),
+    onListener: async (handle, role) => {
+      if (role === 'proxy') nowhere.listen(handle);
+    },
   });
   try {
     const connection = await connectAgent({
