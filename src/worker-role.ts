@@ -6,6 +6,7 @@ import { createPrograms } from './agents/profiles/index.ts';
 import { createInstaller } from './agents/profiles/install.ts';
 import type { ModelVendor } from './agents/profiles/names.ts';
 import type { Config } from './config.ts';
+import { forgetConsoleTokens } from './gateway/access.ts';
 import { createConfirmJob } from './gateway/publish/confirm-job.ts';
 import { forgetPublishTokens } from './gateway/publish/tokens.ts';
 import { expireApprovals } from './outbound/approvals/sweep.ts';
@@ -109,12 +110,12 @@ export async function startWorkerRole(parts: WorkerParts): Promise<() => Promise
       turn: (job) => turns.run(job),
     },
     onStop: (sessionId) => void turns.stop(sessionId),
-    sweeps: [
-      () => sweepOutbox(database),
-      () => expireApprovals(database, outbound, clock()),
+    sweeps: [() => sweepOutbox(database), () => expireApprovals(database, outbound, clock())],
+    housekeeping: [
       () => forgetBodies(database, new Date(Date.now() - bodiesKeptMs)),
-      () => forgetPublishTokens(database, clock()),
       () => forgetDeliveryKeys(database, new Date(Date.now() - keysKeptMs)),
+      () => forgetPublishTokens(database, clock()),
+      () => forgetConsoleTokens(database, clock()),
     ],
     maxTurns: config.maxTurns,
     logger,

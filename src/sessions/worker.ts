@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
 import type { Database } from '../store/connection.ts';
+import type { Jobs } from '../store/jobs.ts';
 import { listen } from '../store/listen.ts';
 import { type JobHandlers, startRunner } from './runner.ts';
 import { stopChannel } from './stop.ts';
@@ -14,6 +15,8 @@ export interface WorkerOptions {
   onStop(sessionId: string): void;
   /** More that is looked after at the pace of the sweep. */
   sweeps: readonly (() => Promise<unknown>)[];
+  /** What only grows old: looked after at the start and then once an hour. */
+  housekeeping: readonly (() => Promise<unknown>)[];
   maxTurns: number;
   logger: Logger;
 }
@@ -24,6 +27,9 @@ export interface Worker {
 }
 
 const shortConcurrency = 8;
+const housekeepingEveryMs = 3_600_000;
+/** All but the one that runs as long as an agent does: a new kind of job has its runner without being named here. */
+const isShort = (task: keyof Jobs): boolean => task !== 'turn';
 
 /**
  * The worker role: two runners on the same job tables, so that long turns never starve routing, a heartbeat, and the
@@ -38,18 +44,22 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
   const common = { databaseUrl, handlers, onJobWorker, logger };
   const short = await startRunner({
     ...common,
-    tasks: ['route', 'presence', 'send'],
+    tasks: (Object.keys(handlers) as (keyof Jobs)[]).filter(isShort),
     concurrency: shortConcurrency,
   });
   const turns = await startRunner({ ...common, tasks: ['turn'], concurrency: options.maxTurns });
   await beat(database, identity, jobWorkerIds);
 
+  let nextHousekeepingAt = 0;
   const sweep = async () => {
     await beat(database, identity, jobWorkerIds);
     const buried = await buryDeadWorkers(database, identity);
     if (buried > 0) logger.warn({ buried }, 'took over from workers that died');
     await wakeStranded(database);
     for (const each of options.sweeps) await each();
+    if (Date.now() < nextHousekeepingAt) return;
+    for (const each of options.housekeeping) await each();
+    nextHousekeepingAt = Date.now() + housekeepingEveryMs;
   };
   let sweeping: Promise<void> | undefined;
   const heartbeat = setInterval(() => {
