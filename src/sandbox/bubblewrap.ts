@@ -106,7 +106,7 @@ export function createBubblewrapSandbox(options: BubblewrapOptions): SandboxPort
       command: spec.command,
     });
     const needs = { memory: cgroup.memory === 'rlimit', processes: cgroup.processes === 'rlimit' };
-    const { child, running, listeners } = await launch({
+    const launched = await launch({
       command: chainCommand({
         uid: spec.uid,
         programs: host.programs,
@@ -120,16 +120,8 @@ export function createBubblewrapSandbox(options: BubblewrapOptions): SandboxPort
       onListener: spec.onListener,
       timeoutMs: options.startTimeoutMs ?? 15_000,
     });
-    const { stdin, stdout, stderr } = child;
-    if (!stdin || !stdout || !stderr) throw new SandboxError('start_failed', 'The sandbox has no pipes.');
-    const closed = running.closed.then((end) => {
-      for (const handle of listeners) closeHandle(handle);
-      return end;
-    });
     return {
-      stdin,
-      stdout,
-      stderr,
+      ...launched,
       enforced: {
         adapter: 'bubblewrap',
         uid: spec.uid === undefined ? 'shared' : 'own',
@@ -138,10 +130,6 @@ export function createBubblewrapSandbox(options: BubblewrapOptions): SandboxPort
         seccomp: true,
       },
       workspace: inside.workspace,
-      listeners,
-      pid: running.pid,
-      closed,
-      close: (graceMs) => running.close(graceMs).then(() => closed),
     };
   }
 

@@ -3,8 +3,8 @@ import { writeFileSync } from 'node:fs';
 import type { ListenerHandle, ListenerRole } from '../vault/egress/protocol.ts';
 import type { BootstrapExec, BootstrapListening } from './bootstrap-protocol.ts';
 import type { SandboxCgroup } from './cgroups.ts';
-import { type RunningProcess, watchProcess } from './running.ts';
-import { SandboxError } from './sandbox.ts';
+import { watchProcess } from './running.ts';
+import { type Sandbox, SandboxError } from './sandbox.ts';
 
 export interface LaunchInput {
   command: readonly [string, ...string[]];
@@ -18,11 +18,8 @@ export interface LaunchInput {
   timeoutMs: number;
 }
 
-export interface Launched {
-  child: ChildProcess;
-  running: RunningProcess;
-  listeners: ListenerHandle[];
-}
+/** What every adapter's sandbox is made of; only what it enforces and where its workspace is differ. */
+export type Launched = Omit<Sandbox, 'enforced' | 'workspace'>;
 
 /**
  * Spawns the chain with an empty environment, puts it under its limits, hands its listeners to `onListener`, and lets
@@ -50,7 +47,14 @@ export async function launch(input: LaunchInput): Promise<Launched> {
     });
     ended.catch(() => {});
     await withTimeout(Promise.race([handOver(child, pid, input, listeners), ended]), input.timeoutMs);
-    return { child, running, listeners };
+    const { stdin, stdout, stderr } = child;
+    if (!stdin || !stdout || !stderr) throw new Error('It has no pipes.');
+    const closed = running.closed.then((end) => {
+      for (const handle of listeners) closeHandle(handle);
+      return end;
+    });
+    const close = (graceMs?: number) => running.close(graceMs).then(() => closed);
+    return { stdin, stdout, stderr, listeners, pid, closed, close };
   } catch (error) {
     await running.close(0);
     for (const handle of listeners) closeHandle(handle);

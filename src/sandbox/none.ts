@@ -4,7 +4,7 @@ import type { Home } from '../store/home.ts';
 import { sandboxEnvironment } from './environment.ts';
 import { prepareSessionFolders } from './folders.ts';
 import { inside } from './inside.ts';
-import { closeHandle, launch } from './launch.ts';
+import { launch } from './launch.ts';
 import { placeRuntime } from './runtime.ts';
 import { SandboxError, type SandboxPort, type SandboxSpec } from './sandbox.ts';
 import { writeSettings, writeTrust } from './system-files.ts';
@@ -35,7 +35,7 @@ export function createNoSandbox(options: NoSandboxOptions): SandboxPort {
       writeSettings(spec.directory, outside.values(spec.files ?? {}));
       const [file, ...args] = spec.command.map(outside.text);
       if (file === undefined) throw new SandboxError('start_failed', 'The agent program has no command.');
-      const { child, running, listeners } = await launch({
+      const launched = await launch({
         command: [runtime.node, '--disable-warning=ExperimentalWarning', runtime.bootstrap, '0'],
         uid: spec.uid,
         cgroup: undefined,
@@ -56,16 +56,8 @@ export function createNoSandbox(options: NoSandboxOptions): SandboxPort {
         onListener: spec.onListener,
         timeoutMs: options.startTimeoutMs ?? 15_000,
       });
-      const { stdin, stdout, stderr } = child;
-      if (!stdin || !stdout || !stderr) throw new SandboxError('start_failed', 'The agent has no pipes.');
-      const closed = running.closed.then((end) => {
-        for (const handle of listeners) closeHandle(handle);
-        return end;
-      });
       return {
-        stdin,
-        stdout,
-        stderr,
+        ...launched,
         enforced: {
           adapter: 'none',
           uid: spec.uid === undefined ? 'shared' : 'own',
@@ -74,10 +66,6 @@ export function createNoSandbox(options: NoSandboxOptions): SandboxPort {
           seccomp: false,
         },
         workspace: folders.workspace,
-        listeners,
-        pid: running.pid,
-        closed,
-        close: (graceMs) => running.close(graceMs).then(() => closed),
       };
     },
     check: async () => ({
