@@ -17,6 +17,7 @@ process.once(
   }: Record<'databaseUrl' | 'rootKey' | 'publicationId', string>) => {
     const gateway = createGateway({
       database: connect({ url: databaseUrl }),
+      databaseUrl,
       inbox: connectInbox(databaseUrl),
       adapters,
       ignoreReasons,

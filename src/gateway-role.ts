@@ -29,6 +29,7 @@ export async function startGatewayRole(
   const consoleFolder = fileURLToPath(new URL('../console/dist', import.meta.url));
   const gateway = createGateway({
     ...publishing,
+    databaseUrl: parts.databaseUrl,
     inbox,
     ignoreReasons,
     sessions: createDirectSessions(publishing.database),

@@ -37,6 +37,8 @@ export interface GatewayConfig {
 
 export interface GatewayDeps {
   database: Database;
+  /** For a connection of its own that listens for what sessions do. */
+  databaseUrl: string;
   /** The webhook door's own connections: `connectInbox(url)`. */
   inbox: Pool;
   adapters: Readonly<Record<ProviderName, GatewayAdapter>>;

@@ -1,6 +1,5 @@
-import type { Pool, PoolClient } from 'pg';
-import type { Logger } from 'pino';
 import { eventsChannel } from '../sessions/event-log.ts';
+import { listen, type Subscription } from '../store/listen.ts';
 
 /**
  * Tells subscribers that a session's log has grown. One listening connection for the process, made at the first
@@ -8,24 +7,27 @@ import { eventsChannel } from '../sessions/event-log.ts';
  * only: subscribers look by themselves now and then.
  */
 export class EventFeed {
-  readonly #pool: Pool;
-  readonly #logger: Logger;
+  readonly #databaseUrl: string;
   readonly #subscribers = new Map<string, Set<() => void>>();
-  #client: PoolClient | undefined;
-  #connecting = false;
+  #listening: Subscription | undefined;
   #closed = false;
-  #retry: NodeJS.Timeout | undefined;
 
-  constructor(pool: Pool, logger: Logger) {
-    this.#pool = pool;
-    this.#logger = logger;
+  constructor(databaseUrl: string) {
+    this.#databaseUrl = databaseUrl;
   }
 
   /** Calls `wake` after each growth of the session's log, until the answer is called. */
   subscribe(sessionId: string, wake: () => void): () => void {
     const wakes = this.#subscribers.get(sessionId) ?? new Set();
     this.#subscribers.set(sessionId, wakes.add(wake));
-    void this.#connect();
+    if (!this.#closed) {
+      this.#listening ??= listen(
+        this.#databaseUrl,
+        eventsChannel,
+        (grown) => this.#wake(grown),
+        () => this.#wakeAll(),
+      );
+    }
     return () => {
       wakes.delete(wake);
       if (wakes.size === 0) this.#subscribers.delete(sessionId);
@@ -35,45 +37,11 @@ export class EventFeed {
   /** Ends the connection. Nobody is woken any more. */
   close(): void {
     this.#closed = true;
-    clearTimeout(this.#retry);
-    this.#client?.release(true);
-    this.#client = undefined;
+    this.#listening?.close();
   }
 
-  async #connect(): Promise<void> {
-    if (this.#client || this.#connecting || this.#closed) return;
-    this.#connecting = true;
-    try {
-      const client = await this.#pool.connect();
-      client.on('notification', ({ channel, payload }) => {
-        if (channel === eventsChannel && payload) this.#wake(payload);
-      });
-      client.once('error', (error) => this.#lost(client, error));
-      await client.query(`listen ${eventsChannel}`);
-      if (this.#closed) return client.release(true);
-      this.#client = client;
-      for (const sessionId of this.#subscribers.keys()) this.#wake(sessionId);
-    } catch (error) {
-      this.#later(error);
-    } finally {
-      this.#connecting = false;
-    }
-  }
-
-  #lost(client: PoolClient, error: Error): void {
-    if (this.#client === client) this.#client = undefined;
-    client.release(true);
-    this.#later(error);
-  }
-
-  #later(error: unknown): void {
-    if (this.#closed) return;
-    this.#logger.warn(
-      { err: error },
-      'the connection that listens for session events broke; it is made again',
-    );
-    this.#retry = setTimeout(() => void this.#connect(), 1_000);
-    this.#retry.unref();
+  #wakeAll(): void {
+    for (const sessionId of this.#subscribers.keys()) this.#wake(sessionId);
   }
 
   #wake(sessionId: string): void {

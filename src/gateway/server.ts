@@ -29,7 +29,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
     logger: deps.logger,
     ...(deps.webhookLimits ? { limits: deps.webhookLimits } : {}),
   });
-  const feed = new EventFeed(deps.database.$client, deps.logger);
+  const feed = new EventFeed(deps.databaseUrl);
   const closing = new AbortController();
   const rest = createRestApp(deps, {
     feed,

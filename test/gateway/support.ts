@@ -61,6 +61,7 @@ export async function startTestGateway(
   const inbox = deps.inbox ?? connectInbox(test.url);
   const gateway = createGateway({
     database,
+    databaseUrl: test.url,
     inbox,
     adapters,
     ignoreReasons,
