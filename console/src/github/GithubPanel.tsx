@@ -1,9 +1,6 @@
-import { useState } from 'react';
-import { useStored } from '../live/useStored.ts';
 import { githubPresence } from '../presence.ts';
 import type { ToolProps } from '../tool.ts';
-import { IssueList } from '../ui/IssueList.tsx';
-import { Panel } from '../ui/Panel.tsx';
+import { IssuesPanel } from '../ui/IssuesPanel.tsx';
 import type { GithubIssue } from '../workplace-api.ts';
 import { IssueView } from './IssueView.tsx';
 import { Labels } from './Labels.tsx';
@@ -11,55 +8,34 @@ import { NewIssue } from './NewIssue.tsx';
 
 /** GitHub: the issues of the repository, one of them open, or the form for a new one. */
 export function GithubPanel(props: ToolProps) {
-  const { state, tab } = props;
-  const { issues, repositories } = state.github;
-  const [openKey, setOpenKey] = useStored('github.issue', '');
-  const [writing, setWriting] = useState(false);
-  const opened = issues.find((issue) => keyOf(issue) === openKey);
+  const { issues, repositories } = props.state.github;
   const repository = repositories[0];
-  const form = writing || issues.length === 0;
-
   return (
-    <Panel
+    <IssuesPanel
       id="github"
       title="GitHub"
       icon="issue"
       place={repository ? `${repository.owner}/${repository.name}` : ''}
-      tab={tab}
-      actions={
-        !form && (
-          <button type="button" className="button panel-action" onClick={() => setWriting(true)}>
-            New issue
-          </button>
-        )
-      }
-    >
-      {form ? (
+      tab={props.tab}
+      issues={issues.toSorted(newestFirst)}
+      row={(issue) => ({
+        key: keyOf(issue),
+        reference: `#${issue.number}`,
+        title: issue.title,
+        detail: <Detail issue={issue} {...props} />,
+      })}
+      form={({ first, opened, cancel }) => (
         <NewIssue
           {...props}
-          first={issues.length === 0}
-          opened={(issue) => {
-            setWriting(false);
-            setOpenKey(issue.number === undefined ? '' : keyOf({ ...issue, number: issue.number }));
-          }}
-          cancel={issues.length > 0 ? () => setWriting(false) : undefined}
+          first={first}
+          opened={({ number, ...rest }) =>
+            opened(number === undefined ? undefined : keyOf({ ...rest, number }))
+          }
+          cancel={cancel}
         />
-      ) : opened ? (
-        <IssueView {...props} key={openKey} issue={opened} back={() => setOpenKey('')} />
-      ) : (
-        <div className="panel-scroll">
-          <IssueList
-            open={setOpenKey}
-            rows={issues.toSorted(newestFirst).map((issue) => ({
-              key: keyOf(issue),
-              reference: `#${issue.number}`,
-              title: issue.title,
-              detail: <Detail issue={issue} {...props} />,
-            }))}
-          />
-        </div>
       )}
-    </Panel>
+      view={(issue, key, back) => <IssueView {...props} key={key} issue={issue} back={back} />}
+    />
   );
 }
 

@@ -1,8 +1,5 @@
-import { useState } from 'react';
-import { useStored } from '../live/useStored.ts';
 import type { ToolProps } from '../tool.ts';
-import { IssueList } from '../ui/IssueList.tsx';
-import { Panel } from '../ui/Panel.tsx';
+import { IssuesPanel } from '../ui/IssuesPanel.tsx';
 import type { LinearIssue } from '../workplace-api.ts';
 import { IssueView } from './IssueView.tsx';
 import { NewIssue } from './NewIssue.tsx';
@@ -10,54 +7,24 @@ import { StatusPill } from './StatusPill.tsx';
 
 /** Linear: the issues, one of them open with the agent's sessions on it, or the form for a new one. */
 export function LinearPanel(props: ToolProps) {
-  const { state, tab } = props;
-  const { issues } = state.linear;
-  const [openId, setOpenId] = useStored('linear.issue', '');
-  const [writing, setWriting] = useState(false);
-  const opened = issues.find(({ id }) => id === openId);
-  const form = writing || issues.length === 0;
-
+  const { issues } = props.state.linear;
   return (
-    <Panel
+    <IssuesPanel
       id="linear"
       title="Linear"
       icon="ticket"
       place={teamOf(issues)}
-      tab={tab}
-      actions={
-        !form && (
-          <button type="button" className="button panel-action" onClick={() => setWriting(true)}>
-            New issue
-          </button>
-        )
-      }
-    >
-      {form ? (
-        <NewIssue
-          {...props}
-          first={issues.length === 0}
-          opened={(id) => {
-            setWriting(false);
-            setOpenId(id ?? '');
-          }}
-          cancel={issues.length > 0 ? () => setWriting(false) : undefined}
-        />
-      ) : opened ? (
-        <IssueView {...props} key={openId} issue={opened} back={() => setOpenId('')} />
-      ) : (
-        <div className="panel-scroll">
-          <IssueList
-            open={setOpenId}
-            rows={issues.toSorted(newestFirst).map((issue) => ({
-              key: issue.id,
-              reference: issue.identifier,
-              title: issue.title,
-              detail: <Detail issue={issue} />,
-            }))}
-          />
-        </div>
-      )}
-    </Panel>
+      tab={props.tab}
+      issues={issues.toSorted(newestFirst)}
+      row={(issue) => ({
+        key: issue.id,
+        reference: issue.identifier,
+        title: issue.title,
+        detail: <Detail issue={issue} />,
+      })}
+      form={(frame) => <NewIssue {...props} {...frame} />}
+      view={(issue, key, back) => <IssueView {...props} key={key} issue={issue} back={back} />}
+    />
   );
 }
 
