@@ -8,7 +8,8 @@ const checkout = dirname(dirname(fileURLToPath(import.meta.url)));
 
 const entries: Readonly<Record<string, string>> = {
   'agent.mjs': 'src/agents/builtin/main.ts',
-  'bootstrap.mjs': 'src/sandbox/bootstrap.ts',
+  // Node starts CommonJS sooner, and every sandbox waits for this one.
+  'bootstrap.cjs': 'src/sandbox/bootstrap.ts',
   'define-agent.mjs': 'src/agents/define-agent.ts',
 };
 /** What the bundles are made of: a change here makes them anew. */
@@ -20,6 +21,9 @@ const sources = [
   'scripts/bundle.ts',
   'package-lock.json',
 ];
+
+const requireInModules =
+  "import{createRequire as __createRequire}from'node:module';const require=__createRequire(import.meta.url);";
 
 interface BundleRecord {
   sourceHash: string;
@@ -45,15 +49,13 @@ export async function bundle(outFolder: string = join(checkout, 'dist')): Promis
       bundle: true,
       write: false,
       platform: 'node',
-      format: 'esm',
+      format: isModule(name) ? 'esm' : 'cjs',
       target: 'node24',
       minify: true,
       legalComments: 'none',
       charset: 'utf8',
       // Some dependencies are CommonJS and `require` what Node brings along.
-      banner: {
-        js: "import{createRequire as __createRequire}from'node:module';const require=__createRequire(import.meta.url);",
-      },
+      ...(isModule(name) ? { banner: { js: requireInModules } } : {}),
       logLevel: 'error',
     });
     for (const file of result.outputFiles) {
@@ -65,6 +67,8 @@ export async function bundle(outFolder: string = join(checkout, 'dist')): Promis
   replaceFile(recordFile, Buffer.from(`${JSON.stringify(record)}\n`));
   return record;
 }
+
+const isModule = (name: string): boolean => name.endsWith('.mjs');
 
 function replaceFile(path: string, content: Uint8Array): void {
   const unfinished = `${path}.${process.pid}`;

@@ -82,6 +82,8 @@ export interface ChainInput {
   uid: number | undefined;
   programs: Readonly<Record<'setpriv' | 'unshare' | 'sh' | 'ip' | 'prlimit', string>>;
   rlimits: readonly string[];
+  /** File with the lines of `networkSetup`. */
+  network: string;
   node: string;
   bootstrap: string;
 }
@@ -99,7 +101,7 @@ export function chainCommand(input: ChainInput): [string, ...string[]] {
   const chain = [
     ...drop,
     ...[programs.unshare, '--user', '--map-root-user', '--net'],
-    ...[programs.sh, '-c', `${network(programs.ip)} && exec "$0" "$@"`],
+    ...[programs.sh, '-c', `${programs.ip} -batch "$0" && exec "$@"`, input.network],
     ...[programs.prlimit, ...input.rlimits],
     ...[
       input.node,
@@ -113,8 +115,11 @@ export function chainCommand(input: ChainInput): [string, ...string[]] {
   return [first, ...rest];
 }
 
-/** Loopback only, and every address there is counts as this machine's: what is sent anywhere meets our listeners. */
-const network = (ip: string) => `${ip} link set lo up && ${ip} route add local 0.0.0.0/0 dev lo`;
+/**
+ * For `ip -batch`. Loopback only, and every address there is counts as this machine's: what is sent anywhere meets our
+ * listeners.
+ */
+export const networkSetup = 'link set lo up\nroute add local 0.0.0.0/0 dev lo\n';
 
 /** The filter's descriptor; a shell names no higher one than 9. */
 const filterDescriptor = 9;

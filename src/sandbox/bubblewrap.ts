@@ -4,7 +4,13 @@ import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { Home } from '../store/home.ts';
 import type { ListenerHandle } from '../vault/egress/protocol.ts';
-import { type BubblewrapFeatures, bubblewrapArguments, chainCommand, withFilter } from './arguments.ts';
+import {
+  type BubblewrapFeatures,
+  bubblewrapArguments,
+  chainCommand,
+  networkSetup,
+  withFilter,
+} from './arguments.ts';
 import { type Cgroups, openCgroups, type SandboxCgroup } from './cgroups.ts';
 import { sandboxEnvironment } from './environment.ts';
 import { prepareSessionFolders } from './folders.ts';
@@ -15,7 +21,13 @@ import { presentLimits, rlimitArguments } from './limits.ts';
 import { placeRuntime, type Runtime } from './runtime.ts';
 import { type Sandbox, SandboxError, type SandboxPort, type SandboxSpec } from './sandbox.ts';
 import { seccompFilter, seccompMachine } from './seccomp.ts';
-import { writeSeccompFilter, writeSettings, writeSystemFiles, writeTrust } from './system-files.ts';
+import {
+  writeNetworkSetup,
+  writeSeccompFilter,
+  writeSettings,
+  writeSystemFiles,
+  writeTrust,
+} from './system-files.ts';
 import { firstSessionUid, sessionUidCount } from './uids.ts';
 
 export interface BubblewrapOptions {
@@ -41,6 +53,8 @@ interface Prepared {
   etc: string;
   /** File with the seccomp filter. */
   filter: string;
+  /** File with what sets the network of a sandbox up. */
+  network: string;
   cgroups: Cgroups;
   features: BubblewrapFeatures;
 }
@@ -67,7 +81,8 @@ export function createBubblewrapSandbox(options: BubblewrapOptions): SandboxPort
     const filter = writeSeccompFilter(home, seccompFilter(machine));
     const cgroups = openCgroups();
     await cgroups.sweep();
-    const base = { host, runtime, etc, filter, cgroups };
+    const network = writeNetworkSetup(home, networkSetup);
+    const base = { host, runtime, etc, filter, network, cgroups };
     if (!host.features.disableUserns) return { ...base, features: host.features };
     // Some hosts refuse the switch; the sandbox stands without it as well.
     const works = await trial({ ...base, features: host.features }).then(
@@ -91,32 +106,36 @@ export function createBubblewrapSandbox(options: BubblewrapOptions): SandboxPort
     refuseRoot(spec.uid);
     const { host, runtime, cgroups } = with_;
     const folders = prepareSessionFolders(spec.directory, spec.uid);
-    const trust = writeTrust(spec.directory, spec.caCertificatePem);
-    const settings = writeSettings(spec.directory, spec.files ?? {});
     const cgroup: SandboxCgroup = cgroups.create(spec.limits);
-    const args = bubblewrapArguments({
-      features: with_.features,
-      ...folders,
-      trust,
-      etc: with_.etc,
-      nodeFolder: runtime.nodeFolder,
-      mounts: [...spec.mounts, { from: settings, to: inside.settings }],
-      env: sandboxEnvironment(spec.env),
-      tmpBytes: Math.floor(spec.limits.memoryBytes * tmpShare),
-      command: spec.command,
-    });
+    const prepare = () => {
+      const trust = writeTrust(spec.directory, spec.caCertificatePem);
+      const settings = writeSettings(spec.directory, spec.files ?? {});
+      const args = bubblewrapArguments({
+        features: with_.features,
+        ...folders,
+        trust,
+        etc: with_.etc,
+        nodeFolder: runtime.nodeFolder,
+        mounts: [...spec.mounts, { from: settings, to: inside.settings }],
+        env: sandboxEnvironment(spec.env),
+        tmpBytes: Math.floor(spec.limits.memoryBytes * tmpShare),
+        command: spec.command,
+      });
+      return () => ({ ...withFilter(host, with_.filter, args), env: {} });
+    };
     const needs = { memory: cgroup.memory === 'rlimit', processes: cgroup.processes === 'rlimit' };
     const launched = await launch({
       command: chainCommand({
         uid: spec.uid,
         programs: host.programs,
         rlimits: rlimitArguments(spec.limits, needs, presentLimits()),
+        network: with_.network,
         node: runtime.node,
         bootstrap: runtime.bootstrap,
       }),
       cgroup,
       memoryBytes: spec.limits.memoryBytes,
-      become: () => ({ ...withFilter(host, with_.filter, args), env: {} }),
+      prepare,
       onListener: spec.onListener,
       timeoutMs: options.startTimeoutMs ?? 15_000,
     });

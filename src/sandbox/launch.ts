@@ -12,8 +12,11 @@ export interface LaunchInput {
   memoryBytes: number;
   /** Uid and gid of the first process, where the command does not see to them itself. */
   uid?: number | undefined;
-  /** What the bootstrap becomes once its listeners are served, the proxy's on this port. */
-  become(port: number): Omit<BootstrapExec, 'type'>;
+  /**
+   * What can be made ready while the chain starts. Answers what the bootstrap becomes once its listeners are served,
+   * the proxy's on this port.
+   */
+  prepare(): (port: number) => Omit<BootstrapExec, 'type'>;
   onListener(handle: ListenerHandle, role: ListenerRole): Promise<void>;
   timeoutMs: number;
 }
@@ -72,7 +75,7 @@ async function handOver(
   // Before it is told to go on, so that all that it becomes is under the limits.
   input.cgroup?.add(pid);
   preferAsVictim(pid);
-  const port = await new Promise<number>((resolve, reject) => {
+  const listening = new Promise<number>((resolve, reject) => {
     const served: Promise<void>[] = [];
     let proxyPort = 0;
     child.on('message', (message: BootstrapListening, handle?: unknown) => {
@@ -85,8 +88,11 @@ async function handOver(
       if (message.left === 0) Promise.all(served).then(() => resolve(proxyPort), reject);
     });
   });
+  listening.catch(() => {});
+  const become = input.prepare();
+  const port = await listening;
   const gone = new Promise<void>((resolve) => child.once('disconnect', resolve));
-  const message: BootstrapExec = { type: 'exec', ...input.become(port) };
+  const message: BootstrapExec = { type: 'exec', ...become(port) };
   child.send(message);
   await gone;
 }

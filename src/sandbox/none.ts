@@ -40,7 +40,7 @@ export function createNoSandbox(options: NoSandboxOptions): SandboxPort {
         uid: spec.uid,
         cgroup: undefined,
         memoryBytes: spec.limits.memoryBytes,
-        become: (proxyPort) => ({
+        prepare: () => (proxyPort) => ({
           file,
           args,
           cwd: folders.workspace,

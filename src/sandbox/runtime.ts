@@ -41,7 +41,7 @@ export interface RuntimeOptions {
 /** `dist/` of the checkout or the installed package. */
 export const defaultBundleFolder = fileURLToPath(new URL('../../dist', import.meta.url));
 
-const bundles = ['agent.mjs', 'bootstrap.mjs', 'define-agent.mjs'] as const;
+const bundles = ['agent.mjs', 'bootstrap.cjs', 'define-agent.mjs'] as const;
 
 const sdkManifest = {
   name: 'tagalong',
@@ -70,7 +70,7 @@ export function placeRuntime(home: Home, options: RuntimeOptions = {}): Runtime 
     mkdirSync(join(folder, 'agent'));
     chmodSync(join(folder, 'agent'), 0o755);
     copyFileSync(join(bundleFolder, 'agent.mjs'), join(folder, 'agent', 'agent.mjs'));
-    copyFileSync(join(bundleFolder, 'bootstrap.mjs'), join(folder, 'bootstrap.mjs'));
+    copyFileSync(join(bundleFolder, 'bootstrap.cjs'), join(folder, 'bootstrap.cjs'));
     const sdk = join(folder, 'sdk');
     mkdirSync(sdk);
     chmodSync(sdk, 0o755);
@@ -78,7 +78,7 @@ export function placeRuntime(home: Home, options: RuntimeOptions = {}): Runtime 
     writeFileSync(join(sdk, 'package.json'), JSON.stringify(sdkManifest));
     return [
       join(folder, 'agent', 'agent.mjs'),
-      join(folder, 'bootstrap.mjs'),
+      join(folder, 'bootstrap.cjs'),
       join(sdk, 'define-agent.mjs'),
       join(sdk, 'package.json'),
     ];
@@ -86,7 +86,7 @@ export function placeRuntime(home: Home, options: RuntimeOptions = {}): Runtime 
   return {
     nodeFolder,
     node: join(nodeFolder, 'node'),
-    bootstrap: join(runtimeFolder, 'bootstrap.mjs'),
+    bootstrap: join(runtimeFolder, 'bootstrap.cjs'),
     agentFolder: join(runtimeFolder, 'agent'),
     sdkFolder: join(runtimeFolder, 'sdk'),
   };

@@ -76,13 +76,23 @@ export function writeSettings(directory: string, files: Readonly<Record<string, 
   return folder;
 }
 
-/** Writes the seccomp filter where the uids of sessions can read it; each content has a name of its own. */
+/** Writes the seccomp filter where the uids of sessions can read it; answers its file. */
 export function writeSeccompFilter(home: Home, filter: Buffer): string {
-  const folder = join(home.open, 'seccomp');
+  return writeNamedByContent(join(home.open, 'seccomp'), filter, 'bpf');
+}
+
+/** Writes the commands that set the network of a sandbox up; answers their file. */
+export function writeNetworkSetup(home: Home, commands: string): string {
+  return writeNamedByContent(join(home.open, 'network'), Buffer.from(commands), 'batch');
+}
+
+/** Each content has a name of its own, so that another version beside us reads what it wrote. */
+function writeNamedByContent(folder: string, content: Buffer, extension: string): string {
   mkdirSync(folder, { recursive: true });
   chmodSync(folder, 0o755);
-  const path = join(folder, `${createHash('sha256').update(filter).digest('hex').slice(0, 16)}.bpf`);
-  writeReadable(path, filter);
+  const name = createHash('sha256').update(content).digest('hex').slice(0, 16);
+  const path = join(folder, `${name}.${extension}`);
+  writeReadable(path, content);
   return path;
 }
 

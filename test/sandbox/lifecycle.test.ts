@@ -205,7 +205,7 @@ test('the runtime is placed once, where other uids can execute it, and again whe
   const changed = join(home.root, 'bundles');
   mkdirSync(changed);
   writeFileSync(join(changed, 'agent.mjs'), '//');
-  writeFileSync(join(changed, 'bootstrap.mjs'), '//');
+  writeFileSync(join(changed, 'bootstrap.cjs'), '//');
   writeFileSync(join(changed, 'define-agent.mjs'), '//');
   expect(() => placeRuntime(home, { bundleFolder: changed })).toThrow(/scripts\/bundle.ts/);
   writeFileSync(join(changed, 'bundle.json'), JSON.stringify({ contentHash: 'f'.repeat(32) }));
