@@ -2,17 +2,23 @@
 // `node scripts/run.mjs <what> …`: sets up what is missing, then runs it on the pinned Node.
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
-import { checkout, pinnedNode, SetupError, setUp } from './setup.mjs';
+import { checkout, isInstalled, pinnedNode, SetupError, setUp } from './setup.mjs';
 
 const [what = 'start', ...rest] = process.argv.slice(2);
 const vitest = join(checkout, 'node_modules', 'vitest', 'vitest.mjs');
 
-/** Which program each word runs; any other word is a command of `tagalong`. */
-const programs = {
-  test: [vitest, 'run', ...reporters(), ...rest],
-  'test:full': [vitest, 'run', '--config', 'vitest.full.config.ts', ...reporters(), ...rest],
-  bench: [join(checkout, 'bench', 'main.ts'), ...rest],
-};
+/** Which program each word runs in a checkout; any other word is a command of `tagalong`. */
+const programs = isInstalled
+  ? {}
+  : {
+      test: [vitest, 'run', ...reporters(), ...rest],
+      'test:full': [vitest, 'run', '--config', 'vitest.full.config.ts', ...reporters(), ...rest],
+      bench: [join(checkout, 'bench', 'main.ts'), ...rest],
+      prepack: [join(checkout, 'scripts', 'pack.ts')],
+    };
+const commands = isInstalled
+  ? join(checkout, 'dist', 'cli', 'main.js')
+  : join(checkout, 'src', 'cli', 'main.ts');
 
 function reporters() {
   const report = process.env.TAGALONG_TEST_REPORT;
@@ -27,7 +33,7 @@ try {
   process.exit(1);
 }
 
-const args = programs[what] ?? [join(checkout, 'src', 'cli', 'main.ts'), what, ...rest];
+const args = programs[what] ?? [commands, what, ...rest];
 const child = spawn(pinnedNode, args, { stdio: 'inherit' });
 // A terminal's Ctrl-C reaches the child by itself; a signal to this process alone is passed on.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {

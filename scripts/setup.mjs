@@ -1,13 +1,19 @@
-// Brings a checkout to where it can run: npm packages with the pinned Node, bubblewrap, bundles. Plain JavaScript,
-// since it runs on whatever Node (20.19 or newer) is on the machine, before anything is installed.
+// Brings a checkout to where it can run: npm packages with the pinned Node, bubblewrap, bundles. For an installed
+// package npm has done all of that but bubblewrap. Plain JavaScript, since it runs on whatever Node (20.19 or newer) is
+// on the machine, before anything is installed.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 export const checkout = dirname(dirname(fileURLToPath(import.meta.url)));
-export const pinnedNode = join(checkout, 'node_modules', 'node', 'bin', 'node');
+/** npm leaves the lock file out of what it packs. */
+export const isInstalled = !existsSync(join(checkout, 'package-lock.json'));
+export const pinnedNode = isInstalled
+  ? join(dirname(createRequire(import.meta.url).resolve('node/package.json')), 'bin', 'node')
+  : join(checkout, 'node_modules', 'node', 'bin', 'node');
 
 /** What is missing cannot be installed from here; the message is the one line to run. */
 export class SetupError extends Error {}
@@ -16,7 +22,7 @@ export class SetupError extends Error {}
 export function setUp(options = {}) {
   const say = options.quiet ? () => {} : (line) => process.stderr.write(`${line}\n`);
   checkNode();
-  installPackages(say);
+  if (!isInstalled) installPackages(say);
   installPrograms(
     [
       { program: 'bwrap', package: 'bubblewrap', why: 'agents run in it' },
@@ -27,7 +33,7 @@ export function setUp(options = {}) {
     ],
     say,
   );
-  build(say);
+  if (!isInstalled) build(say);
 }
 
 function checkNode() {

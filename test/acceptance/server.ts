@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { findEmbeddedPostgres } from '../../src/store/embedded.ts';
 import { openHome } from '../../src/store/home.ts';
 
-const entry = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
+const ownEntry = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 
 /** A server as a newcomer starts it, reached only by what it prints and serves. */
 export interface TestServer {
@@ -33,6 +33,8 @@ export interface StartOptions {
   /** Of an earlier start on the same home: it is printed only once. */
   apiKey?: string;
   env?: Record<string, string>;
+  /** The program that is `tagalong`; the checkout's by default. */
+  entry?: string;
 }
 
 const started = new Set<ChildProcess>();
@@ -40,7 +42,7 @@ const started = new Set<ChildProcess>();
 /** Starts `tagalong start` on a free port and waits until it says that it is ready. */
 export async function startServer(options: StartOptions = {}): Promise<TestServer> {
   const home = options.home ?? mkdtempSync(join(tmpdir(), 'tagalong-acceptance-'));
-  const child = spawn(process.execPath, [entry, 'start'], {
+  const child = spawn(process.execPath, [options.entry ?? ownEntry, 'start'], {
     env: {
       PATH: process.env.PATH ?? '',
       HOME: process.env.HOME ?? '/',
