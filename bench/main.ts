@@ -1,9 +1,12 @@
 import { availableParallelism, cpus } from 'node:os';
 import { parseArgs } from 'node:util';
 import { measureAcknowledge } from './acknowledge.ts';
+import { measureEgress } from './egress.ts';
+import { measureFlood } from './flood.ts';
 import { measureMentions } from './mention.ts';
 import { measurePrograms } from './programs.ts';
 import { measureSandboxStart } from './sandbox.ts';
+import { measureSessions } from './sessions.ts';
 import { printTable, type Row } from './table.ts';
 
 const { values } = parseArgs({
@@ -11,8 +14,13 @@ const { values } = parseArgs({
     rounds: { type: 'string', default: '5' },
     'duration-ms': { type: 'string', default: '3000' },
     'mention-rounds': { type: 'string', default: '15' },
+    sessions: { type: 'string', default: '200' },
     /** One part of the table only. */
     only: { type: 'string', default: '' },
+    /** Where V8's profile of the egress process is written to. */
+    'profile-folder': { type: 'string' },
+    /** Of the egress part, only what holds this text in its name. */
+    match: { type: 'string', default: '' },
   },
 });
 
@@ -28,6 +36,10 @@ const parts: Record<string, () => Promise<Row[]>> = {
   mention: () => measureMentions(mentionRounds),
   sandbox: () => measureSandboxStart(mentionRounds),
   programs: () => measurePrograms(rounds),
+  egress: () =>
+    measureEgress({ rounds, durationMs, profileFolder: values['profile-folder'], match: values.match }),
+  flood: () => measureFlood(rounds, durationMs),
+  sessions: () => measureSessions(Number(values.sessions), mentionRounds),
 };
 for (const [name, measure] of Object.entries(parts)) {
   if (values.only !== '' && values.only !== name) continue;

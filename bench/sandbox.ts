@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
+import { defaults } from '../src/config.ts';
 import { createSandbox } from '../src/sandbox/create.ts';
 import { sessionUid } from '../src/sandbox/uids.ts';
 import { openHome } from '../src/store/home.ts';
@@ -26,7 +27,13 @@ export async function measureSandboxStart(rounds: number): Promise<Row[]> {
         command: ['/bin/cat'],
         env: {},
         caCertificatePem: certificatePem,
-        limits: { memoryBytes: 1024 ** 3, maxProcesses: 256, maxFileBytes: 1024 ** 3, maxOpenFiles: 1_024 },
+        limits: {
+          memoryBytes: 1024 ** 3,
+          maxProcesses: 256,
+          maxFileBytes: 1024 ** 3,
+          maxOpenFiles: 1_024,
+          workspaceBytes: defaults.workspaceMib * 1024 ** 2,
+        },
         onListener: async () => {},
       });
       opened.stdin.write('up\n');

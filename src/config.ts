@@ -1,4 +1,5 @@
-import { statSync } from 'node:fs';
+import { X509Certificate } from 'node:crypto';
+import { readFileSync, statSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
 import { z } from 'zod';
@@ -10,13 +11,42 @@ export const defaults = {
   home: './.tagalong',
   roles: ['gateway', 'worker'],
   turnsPerCore: 4,
+  workspaceMib: 4096,
   sandbox: 'bubblewrap',
   slackApiUrl: 'https://slack.com/api/',
   githubApiUrl: 'https://api.github.com',
   linearApiUrl: 'https://api.linear.app/graphql',
   anthropicBaseUrl: 'https://api.anthropic.com',
   openaiBaseUrl: 'https://api.openai.com/v1',
+  egress: {
+    maxConnections: 512,
+    maxConnectionsPerSecond: 100,
+    maxRequests: 256,
+    maxRequestsPerSecond: 500,
+    maxMibUpPerHour: undefined,
+    maxMibDownPerHour: undefined,
+    firstByteTimeoutSeconds: 120,
+    idleTimeoutSeconds: 300,
+  },
 } as const;
+
+/** What one session may use of the egress process. */
+export interface EgressLimits {
+  maxConnections: number;
+  /** Over time; up to twice as many at once. */
+  maxConnectionsPerSecond: number;
+  /** Under way at once. */
+  maxRequests: number;
+  /** Over time; up to twice as many at once. */
+  maxRequestsPerSecond: number;
+  /** Undefined: as much as there is. */
+  maxMibUpPerHour: number | undefined;
+  maxMibDownPerHour: number | undefined;
+  /** Until an upstream begins to answer. Models and our own tools have longer. */
+  firstByteTimeoutSeconds: number;
+  /** While nothing moves in either direction. Models and our own tools have longer. */
+  idleTimeoutSeconds: number;
+}
 
 export type Role = 'gateway' | 'worker';
 
@@ -30,12 +60,23 @@ export interface Config {
   /** Undefined: the embedded Postgres. */
   databaseUrl: string | undefined;
   rootKey: Uint8Array | undefined;
+  /** One that is still read with, while it is replaced. */
+  previousRootKey: Uint8Array | undefined;
   apiKey: string | undefined;
   roles: readonly Role[];
   maxTurns: number;
   sandbox: 'bubblewrap' | 'none';
+  /** What the workspace and home of one session may hold together; undefined for no limit. */
+  workspaceBytes: number | undefined;
   /** A folder with agent programs of the operator's own, for agents of the program `custom`. */
   customPrograms: string | undefined;
+  egress: EgressLimits;
+  /** What no tenant's setting exceeds; undefined: no such bound. */
+  allowedHosts: readonly string[] | undefined;
+  /** Names inside, and the origins that they lead to. */
+  upstreams: readonly { host: string; target: string }[];
+  /** PEM of authorities that upstream certificates are checked against beside Node's own. */
+  extraAuthorities: readonly string[];
   /** The operator's own origins of the vendors' APIs; undefined is the vendor's own. */
   vendors: { slack: string | undefined; github: string | undefined; linear: string | undefined };
   models: {
@@ -43,6 +84,16 @@ export interface Config {
     openai: { apiKey: string | undefined; baseUrl: string | undefined };
     google: { apiKey: string | undefined; baseUrl: string | undefined };
   };
+  /** Where sandboxes of other machines reach the egress proxy; undefined: nowhere. */
+  remoteProxy:
+    | {
+        host: string;
+        port: number;
+        url: string | undefined;
+        certificateFile: string;
+        keyFile: string;
+      }
+    | undefined;
   /** Undefined: `warn` at a terminal, else `info`. */
   logLevel: string | undefined;
 }
@@ -74,6 +125,10 @@ const httpUrl = z.string().refine(
   { error: 'takes an http or https URL without user, password, query or fragment' },
 );
 
+const file = z.string().refine((value) => statSync(value, { throwIfNoEntry: false })?.isFile() === true, {
+  error: 'takes a file that is there',
+});
+
 const schema = z.object({
   PORT: wholeNumber(0, 65_535).optional(),
   HOST: z
@@ -90,6 +145,10 @@ const schema = z.object({
     .string()
     .refine((value) => decodeRootKey(value) !== undefined, { error: 'takes 32 bytes in base64url or hex' })
     .optional(),
+  TAGALONG_ROOT_KEY_PREVIOUS: z
+    .string()
+    .refine((value) => decodeRootKey(value) !== undefined, { error: 'takes 32 bytes in base64url or hex' })
+    .optional(),
   TAGALONG_API_KEY: z.string().min(20, { error: 'takes at least 20 characters' }).optional(),
   TAGALONG_ROLES: z
     .string()
@@ -98,6 +157,11 @@ const schema = z.object({
     })
     .optional(),
   TAGALONG_MAX_TURNS: wholeNumber(1, 1_000).optional(),
+  TAGALONG_WORKSPACE_MIB: z
+    .union([z.literal('0'), wholeNumber(64, 1024 * 1024)], {
+      error: 'takes a whole number of MiB from 64 to 1048576, or 0 for no limit',
+    })
+    .optional(),
   TAGALONG_SANDBOX: z
     .enum(['bubblewrap', 'none'], { error: 'takes bubblewrap, or none to run agents without any isolation' })
     .optional(),
@@ -107,9 +171,42 @@ const schema = z.object({
       error: 'takes a folder that is there',
     })
     .optional(),
+  TAGALONG_EGRESS_LISTEN: z
+    .string()
+    .regex(/^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9._-]+):\d{1,5}$/, {
+      error: 'takes an address or host name and a port, as 0.0.0.0:8443',
+    })
+    .optional(),
+  TAGALONG_EGRESS_URL: httpUrl.optional(),
+  TAGALONG_EGRESS_CERTIFICATE: file.optional(),
+  TAGALONG_EGRESS_KEY: file.optional(),
+  TAGALONG_EGRESS_MAX_CONNECTIONS: wholeNumber(1, 100_000).optional(),
+  TAGALONG_EGRESS_MAX_CONNECTIONS_PER_SECOND: wholeNumber(1, 100_000).optional(),
+  TAGALONG_EGRESS_MAX_REQUESTS: wholeNumber(1, 100_000).optional(),
+  TAGALONG_EGRESS_MAX_REQUESTS_PER_SECOND: wholeNumber(1, 100_000).optional(),
+  TAGALONG_EGRESS_MAX_MIB_UP_PER_HOUR: wholeNumber(1, 1_000_000_000).optional(),
+  TAGALONG_EGRESS_MAX_MIB_DOWN_PER_HOUR: wholeNumber(1, 1_000_000_000).optional(),
+  TAGALONG_EGRESS_FIRST_BYTE_TIMEOUT_SECONDS: wholeNumber(1, 86_400).optional(),
+  TAGALONG_EGRESS_IDLE_TIMEOUT_SECONDS: wholeNumber(1, 86_400).optional(),
   TAGALONG_LOG_LEVEL: z
     .enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], {
       error: 'takes fatal, error, warn, info, debug, trace or silent',
+    })
+    .optional(),
+  TAGALONG_ALLOWED_HOSTS: z.string().optional(),
+  TAGALONG_UPSTREAMS: z
+    .string()
+    .refine(
+      (value) => splitUpstreams(value).every(({ host, target }) => host && httpUrl.safeParse(target).success),
+      {
+        error: 'takes name=URL, as packages.example.com=http://10.0.0.5:8081/, with commas between them',
+      },
+    )
+    .optional(),
+  TAGALONG_CA_FILES: z
+    .string()
+    .refine((value) => splitList(value).every((file) => readAuthorities(file) !== undefined), {
+      error: 'takes files with PEM certificates of authorities, with commas between them',
     })
     .optional(),
   SLACK_API_URL: httpUrl.optional(),
@@ -130,6 +227,32 @@ export function decodeRootKey(value: string): Uint8Array | undefined {
   if (!/^[A-Za-z0-9_+/-]+=*$/.test(text)) return undefined;
   const bytes = Buffer.from(text, 'base64url');
   return bytes.length === 32 ? bytes : undefined;
+}
+
+function splitList(value: string): string[] {
+  return value
+    .split(',')
+    .map((entry) => entry.trim())
+    .filter((entry) => entry !== '');
+}
+
+function splitUpstreams(value: string): { host: string; target: string }[] {
+  return splitList(value).map((entry) => {
+    const [host = '', target = ''] = entry.split(/=(.*)/s);
+    return { host: host.trim().toLowerCase(), target: target.trim() };
+  });
+}
+
+/** The certificates of a file, each as PEM; undefined when it holds none, or one that is no authority's. */
+function readAuthorities(file: string): string[] | undefined {
+  try {
+    const found = readFileSync(file, 'utf8').match(
+      /-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g,
+    );
+    return found?.every((pem) => new X509Certificate(pem).ca) ? found : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 function splitRoles(value: string): string[] {
@@ -153,6 +276,19 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
       'TAGALONG_ROOT_KEY is required with DATABASE_URL: set 32 random bytes, as made by `openssl rand -hex 32`, and keep them safe.',
     );
   }
+  if (
+    present.TAGALONG_EGRESS_LISTEN &&
+    !(present.TAGALONG_EGRESS_CERTIFICATE && present.TAGALONG_EGRESS_KEY)
+  ) {
+    problems.push(
+      'TAGALONG_EGRESS_LISTEN needs TAGALONG_EGRESS_CERTIFICATE and TAGALONG_EGRESS_KEY: files with a certificate, and its key, that sandboxes are to trust.',
+    );
+  }
+  if (present.TAGALONG_ROOT_KEY_PREVIOUS && !present.TAGALONG_ROOT_KEY) {
+    problems.push(
+      'TAGALONG_ROOT_KEY_PREVIOUS needs TAGALONG_ROOT_KEY, the key that takes its place. A key that is kept in the home is replaced with: tagalong rotate-key',
+    );
+  }
   if (!parsed.success || problems.length > 0) throw new ConfigError(problems);
   const env = parsed.data;
   const port = Number(env.PORT ?? defaults.port);
@@ -163,20 +299,53 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     baseUrl: (env.TAGALONG_BASE_URL ?? localOrigin(host, port)).replace(/\/+$/, ''),
     home: resolve(env.TAGALONG_HOME ?? defaults.home),
     databaseUrl: env.DATABASE_URL,
-    rootKey: env.TAGALONG_ROOT_KEY === undefined ? undefined : decodeRootKey(env.TAGALONG_ROOT_KEY),
+    rootKey: decodeRootKey(env.TAGALONG_ROOT_KEY ?? ''),
+    previousRootKey: decodeRootKey(env.TAGALONG_ROOT_KEY_PREVIOUS ?? ''),
     apiKey: env.TAGALONG_API_KEY,
     roles: env.TAGALONG_ROLES === undefined ? defaults.roles : (splitRoles(env.TAGALONG_ROLES) as Role[]),
     maxTurns: Number(env.TAGALONG_MAX_TURNS ?? defaults.turnsPerCore * availableParallelism()),
+    workspaceBytes: Number(env.TAGALONG_WORKSPACE_MIB ?? defaults.workspaceMib) * 1024 * 1024 || undefined,
     sandbox: env.TAGALONG_SANDBOX ?? defaults.sandbox,
     customPrograms: env.TAGALONG_PROGRAMS === undefined ? undefined : resolve(env.TAGALONG_PROGRAMS),
+    egress: egressLimits(env),
+    allowedHosts:
+      env.TAGALONG_ALLOWED_HOSTS === undefined ? undefined : splitList(env.TAGALONG_ALLOWED_HOSTS),
+    upstreams: splitUpstreams(env.TAGALONG_UPSTREAMS ?? ''),
+    extraAuthorities: splitList(env.TAGALONG_CA_FILES ?? '').flatMap((file) => readAuthorities(file) ?? []),
     vendors: { slack: env.SLACK_API_URL, github: env.GITHUB_API_URL, linear: env.LINEAR_API_URL },
     models: {
       anthropic: { apiKey: env.ANTHROPIC_API_KEY, baseUrl: env.ANTHROPIC_BASE_URL },
       openai: { apiKey: env.OPENAI_API_KEY, baseUrl: env.OPENAI_BASE_URL },
       google: { apiKey: env.GEMINI_API_KEY, baseUrl: env.GEMINI_BASE_URL },
     },
+    remoteProxy: remoteProxyOf(env),
     logLevel: env.TAGALONG_LOG_LEVEL,
   };
+}
+
+function remoteProxyOf(env: z.output<typeof schema>): Config['remoteProxy'] {
+  const match = /^(.*):(\d+)$/.exec(env.TAGALONG_EGRESS_LISTEN ?? '');
+  const { TAGALONG_EGRESS_CERTIFICATE: certificateFile, TAGALONG_EGRESS_KEY: keyFile } = env;
+  if (!match?.[1] || !certificateFile || !keyFile) return undefined;
+  const host = match[1].replace(/^\[|\]$/g, '');
+  return { host, port: Number(match[2]), url: env.TAGALONG_EGRESS_URL, certificateFile, keyFile };
+}
+
+function egressLimits(env: z.infer<typeof schema>): EgressLimits {
+  const set: Record<keyof EgressLimits, string | undefined> = {
+    maxConnections: env.TAGALONG_EGRESS_MAX_CONNECTIONS,
+    maxConnectionsPerSecond: env.TAGALONG_EGRESS_MAX_CONNECTIONS_PER_SECOND,
+    maxRequests: env.TAGALONG_EGRESS_MAX_REQUESTS,
+    maxRequestsPerSecond: env.TAGALONG_EGRESS_MAX_REQUESTS_PER_SECOND,
+    maxMibUpPerHour: env.TAGALONG_EGRESS_MAX_MIB_UP_PER_HOUR,
+    maxMibDownPerHour: env.TAGALONG_EGRESS_MAX_MIB_DOWN_PER_HOUR,
+    firstByteTimeoutSeconds: env.TAGALONG_EGRESS_FIRST_BYTE_TIMEOUT_SECONDS,
+    idleTimeoutSeconds: env.TAGALONG_EGRESS_IDLE_TIMEOUT_SECONDS,
+  };
+  const given = Object.entries(set).flatMap(([name, value]) =>
+    value === undefined ? [] : [[name, Number(value)]],
+  );
+  return { ...defaults.egress, ...Object.fromEntries(given) };
 }
 
 /** The origin under which a server on this host and port is reached from this machine. */

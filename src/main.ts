@@ -1,7 +1,6 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { eq } from 'drizzle-orm';
 import type { Logger } from 'pino';
 import type { ModelVendor } from './agents/profiles/names.ts';
 import type { Config } from './config.ts';
@@ -12,20 +11,21 @@ import {
   ensureOrganization,
   hasApiKey,
 } from './gateway/access.ts';
-import { realPages } from './gateway/publish/deps.ts';
 import { createGatewaySecrets } from './gateway/secrets.ts';
 import { type Publishing, startGatewayRole } from './gateway-role.ts';
 import { adapters } from './providers/index.ts';
+import { realPages } from './providers/pages.ts';
 import { connect } from './store/connection.ts';
 import { hasEmbeddedData, startEmbeddedPostgres } from './store/embedded.ts';
 import { type Home, openHome } from './store/home.ts';
 import { lockHome } from './store/home-lock.ts';
 import { migrate } from './store/migrate.ts';
-import { organizations } from './store/schema.ts';
 import { configuredUpstreams } from './vault/egress/configured-upstreams.ts';
 import { startEgress } from './vault/egress/control.ts';
+import { readCeiling, withOwnUpstreams } from './vault/egress/operator-settings.ts';
+import { readRemoteListener } from './vault/egress/remote-listener.ts';
 import { deriveStateKey, deriveWebhookKey } from './vault/keys.ts';
-import { loadRootKey } from './vault/root-key.ts';
+import { loadPreviousRootKey, loadRootKey } from './vault/root-key.ts';
 import { startWorkerRole } from './worker-role.ts';
 import type { WorkplaceHandle } from './workplace/client.ts';
 import { expectsWorkplace, openWorkplace, startWorkplaceRole, wantsWorkplace } from './workplace-role.ts';
@@ -71,10 +71,14 @@ async function compose(
   stops: (() => unknown)[],
   stop: () => Promise<void>,
 ): Promise<Server> {
+  // Before anything is started: a bound that cannot be understood is a reason not to start.
+  readCeiling(config.allowedHosts);
+  withOwnUpstreams([], config.upstreams);
   const home = openHome(config.home);
   stops.push(lockHome(home));
   const hasData = config.databaseUrl === undefined && hasEmbeddedData(home);
   const rootKey = loadRootKey(home, config.rootKey, hasData);
+  const previousRootKey = loadPreviousRootKey(home, config);
   const early = expectsWorkplace(config, home, hasData) ? startWorkplaceRole(config, home) : undefined;
   // Its failure is told where it is awaited; it stops after all that calls it.
   early?.catch(() => {});
@@ -103,11 +107,17 @@ async function compose(
     start: {
       databaseUrl,
       rootKey: Buffer.from(rootKey).toString('base64url'),
-      upstreams: configuredUpstreams(config.vendors, workplace && vendorUrls(workplace), {
-        anthropic: offlineUrl ?? config.models.anthropic.baseUrl,
-        google: config.models.google.baseUrl,
-        openai: offlineUrl === undefined ? config.models.openai.baseUrl : `${offlineUrl}/v1`,
-      }),
+      ...given('previousRootKey', previousRootKey && Buffer.from(previousRootKey).toString('base64url')),
+      upstreams: withOwnUpstreams(
+        configuredUpstreams(config.vendors, workplace && vendorUrls(workplace), {
+          anthropic: offlineUrl ?? config.models.anthropic.baseUrl,
+          google: config.models.google.baseUrl,
+          openai: offlineUrl === undefined ? config.models.openai.baseUrl : `${offlineUrl}/v1`,
+        }),
+        config.upstreams,
+      ),
+      ...(config.allowedHosts ? { allowedHosts: config.allowedHosts } : {}),
+      extraAuthorities: config.extraAuthorities,
       modelCredentials: {
         ...given('anthropic', offlineUrl ? workplace?.modelApiKey : config.models.anthropic.apiKey),
         ...given('google', config.models.google.apiKey),
@@ -115,15 +125,19 @@ async function compose(
       },
       platformSocket: join(sockets, 'platform.sock'),
       internalSocket,
+      ...(config.remoteProxy ? { remote: readRemoteListener(config.remoteProxy) } : {}),
+      limits: config.egress,
     },
   });
   stops.push(() => egress.stop());
-  await database
-    .update(organizations)
-    .set({ sealingPublicKey: await egress.sealingKey(organizationId) })
-    .where(eq(organizations.id, organizationId));
-  const secrets = createGatewaySecrets(deriveWebhookKey(rootKey), deriveStateKey(rootKey));
+  await egress.sealingKey(organizationId);
+  const secrets = createGatewaySecrets(
+    deriveWebhookKey(rootKey),
+    deriveStateKey(rootKey),
+    previousRootKey ? [deriveWebhookKey(previousRootKey)] : [],
+  );
   rootKey.fill(0);
+  previousRootKey?.fill(0);
 
   const clock = () => new Date();
   const platformFetch = egress.platformFetch.bind(egress);

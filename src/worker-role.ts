@@ -7,6 +7,7 @@ import { createInstaller } from './agents/profiles/install.ts';
 import type { ModelVendor } from './agents/profiles/names.ts';
 import type { Config } from './config.ts';
 import { forgetConsoleTokens } from './gateway/access.ts';
+import { createNotifyJob } from './gateway/notices/notify-job.ts';
 import { createConfirmJob } from './gateway/publish/confirm-job.ts';
 import { forgetPublishTokens } from './gateway/publish/tokens.ts';
 import { expireApprovals } from './outbound/approvals/sweep.ts';
@@ -80,7 +81,10 @@ export async function startWorkerRole(parts: WorkerParts): Promise<() => Promise
       customFolder: config.customPrograms,
     }),
     logger,
-    limits,
+    limits: {
+      ...limits,
+      ...(config.workspaceBytes === undefined ? {} : { workspaceBytes: config.workspaceBytes }),
+    },
     idleMs,
     maxLive: config.maxTurns * 2,
   });
@@ -107,6 +111,7 @@ export async function startWorkerRole(parts: WorkerParts): Promise<() => Promise
       presence: createPresenceJob(outbound),
       send: createSendJob(outbound),
       confirm: createConfirmJob(outbound),
+      notify: createNotifyJob({ database, notify: egress.notify.bind(egress), clock, config }),
       turn: (job) => turns.run(job),
     },
     onStop: (sessionId) => void turns.stop(sessionId),

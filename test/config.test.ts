@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { ConfigError, decodeRootKey, readConfig } from '../src/config.ts';
+import { ConfigError, decodeRootKey, defaults, readConfig } from '../src/config.ts';
 
 const problemsOf = (environment: Record<string, string>): readonly string[] => {
   try {
@@ -23,6 +23,12 @@ describe('readConfig', () => {
     });
   });
 
+  it('reads what a session may use, with its defaults', () => {
+    const set = { TAGALONG_EGRESS_MAX_MIB_UP_PER_HOUR: '100', TAGALONG_EGRESS_MAX_REQUESTS: '7' };
+    expect(readConfig(set).egress).toEqual({ ...defaults.egress, maxMibUpPerHour: 100, maxRequests: 7 });
+    expect(readConfig({}).egress).toEqual(defaults.egress);
+  });
+
   it('counts an empty variable as not set', () => {
     expect(readConfig({ PORT: '', ANTHROPIC_API_KEY: '' })).toMatchObject({ port: 8787 });
   });
@@ -37,12 +43,26 @@ describe('readConfig', () => {
     ['TAGALONG_BASE_URL', 'https://user:pass@tagalong.example'],
     ['DATABASE_URL', 'mysql://db'],
     ['TAGALONG_ROOT_KEY', 'short'],
+    ['TAGALONG_ROOT_KEY_PREVIOUS', 'short'],
+    ['TAGALONG_ROOT_KEY_PREVIOUS', '00'.repeat(32)],
     ['TAGALONG_API_KEY', 'short'],
     ['TAGALONG_ROLES', 'gateway,cook'],
     ['TAGALONG_MAX_TURNS', '0'],
     ['TAGALONG_SANDBOX', 'docker'],
+    ['TAGALONG_EGRESS_MAX_REQUESTS_PER_SECOND', '0'],
+    ['TAGALONG_EGRESS_MAX_MIB_UP_PER_HOUR', 'all'],
+    ['TAGALONG_EGRESS_IDLE_TIMEOUT_SECONDS', '1.5'],
     ['SLACK_API_URL', 'ftp://slack'],
     ['TAGALONG_LOG_LEVEL', 'loud'],
+    ['TAGALONG_UPSTREAMS', 'packages.example.com'],
+    ['TAGALONG_UPSTREAMS', 'packages.example.com=ftp://x'],
+    ['TAGALONG_CA_FILES', '/no/such/file.pem'],
+    ['TAGALONG_CA_FILES', 'package.json'],
+    ['TAGALONG_EGRESS_LISTEN', '8443'],
+    ['TAGALONG_EGRESS_LISTEN', '0.0.0.0:8443'],
+    ['TAGALONG_EGRESS_CERTIFICATE', '/no/such/file'],
+    ['TAGALONG_EGRESS_KEY', '/'],
+    ['TAGALONG_EGRESS_URL', 'proxy.example'],
   ])('names the variable when %s is "%s"', (variable, value) => {
     expect(problemsOf({ [variable]: value }).join('\n')).toContain(variable);
   });

@@ -107,7 +107,11 @@ function request<T>(method: 'GET' | 'POST', path: string, body?: unknown): Promi
 }
 
 /** One request to the server. Throws `ApiError`. */
-export async function callServer<T>(method: 'GET' | 'POST', url: string, body?: unknown): Promise<T> {
+export async function callServer<T>(
+  method: 'GET' | 'POST' | 'DELETE',
+  url: string,
+  body?: unknown,
+): Promise<T> {
   let response: Response;
   let text: string;
   try {

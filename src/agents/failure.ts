@@ -26,6 +26,10 @@ export function promptFailure(error: unknown): AgentError {
   // Our own program answers with a whole sentence.
   if (data?.tagalong === 'model_failed')
     return new AgentError('model_failed', plain(error.message), { cause: error });
+  if (data?.tagalong === 'disk_full')
+    return new AgentError('disk_full', 'My workspace is full: I cannot remember what was said last.', {
+      cause: error,
+    });
   const detail = typeof data?.details === 'string' ? `${error.message}: ${data.details}` : error.message;
   return new AgentError('model_failed', `The agent program reported an error: ${plain(detail)}`, {
     cause: error,

@@ -55,7 +55,7 @@ export interface PromptResult {
 
 export class AgentError extends Error {
   override name = 'AgentError';
-  readonly code: 'start_failed' | 'protocol' | 'died' | 'flood' | 'model_failed';
+  readonly code: 'start_failed' | 'protocol' | 'died' | 'flood' | 'model_failed' | 'disk_full';
   constructor(code: AgentError['code'], message: string, options?: ErrorOptions) {
     super(message, options);
     this.code = code;

@@ -41,12 +41,16 @@ export function decide(capability: Capability, grants: Grants): Decision {
   }
 }
 
-/** What may be done freely where people without authority have been read: reading the anchor and replying in it. */
+/**
+ * What may be done freely where people without authority have been read: reading the anchor with the repository that it
+ * is in, and replying in it. Who can see the reply can see the repository.
+ */
 const anchorCapabilities: ReadonlySet<Capability> = new Set<Capability>([
   'slack:message.read',
   'slack:thread.reply',
   'github:issue.read',
   'github:pr.read',
+  'github:repo.read',
   'github:comment.write',
   'linear:issue.read',
   'linear:comment.write',

@@ -5,10 +5,24 @@ const choice = z.enum(['ignore', 'allow']);
 
 /** Who may address an agent, as an admin sets it for one publication. */
 export const authorityPolicy = z.strictObject({
-  /** `default`: people with authority. `everyone`: any person. `listed`: only `people`. */
+  /** `default`: people with authority. `everyone`: any person. `listed`: only `people` and `teams`. */
   who: z.enum(['default', 'everyone', 'listed']).optional(),
   /** Ids or handles at the provider. They have authority whatever the provider says of them. */
   people: names(1_000).optional(),
+  /** `org/team-slug`, where the provider has teams. Their members have authority whatever else it says of them. */
+  teams: z
+    .array(
+      z
+        .string()
+        .trim()
+        .regex(
+          /^@?[A-Za-z0-9-]{1,39}\/[A-Za-z0-9_.-]{1,100}$/,
+          'a team as org/team-slug, for example acme/maintainers',
+        )
+        .transform((team) => team.replace(/^@/, '')),
+    )
+    .max(50)
+    .optional(),
   /** The only channels, repositories (`acme/widgets`, `acme/*`) or teams (`ENG`) where it may be addressed. */
   places: names(1_000).optional(),
   guests: choice.optional(),
@@ -44,6 +58,8 @@ export const limitsPolicy = z.strictObject({
 export interface AuthorityRules {
   who: 'default' | 'everyone' | 'listed';
   people: readonly string[];
+  /** `org/team-slug`. */
+  teams: readonly string[];
   /** Null: everywhere. */
   places: readonly string[] | null;
   guests: boolean;
@@ -70,6 +86,7 @@ export function readPolicy(policy: Readonly<Record<string, unknown>>): PolicyRul
     authority: {
       who,
       people: authority.people ?? [],
+      teams: authority.teams ?? [],
       places: authority.places ?? null,
       guests: who === 'everyone' || authority.guests === 'allow',
       external: who === 'everyone' || authority.external === 'allow',

@@ -1,5 +1,6 @@
 import type { ProviderName } from '../store/schema.ts';
 import type { Grants } from './capability.ts';
+import { readPolicy } from './policy.ts';
 import { capabilityTables } from './tables.ts';
 
 /** What a provider is asked for so that the agent may do one thing: scopes, for GitHub `permission:level`. */
@@ -46,13 +47,26 @@ const capabilityScopes: Readonly<Record<ProviderName, ScopeTable>> = {
   },
 };
 
-/** The scopes that a manifest asks for: the platform's, and those of what is granted or asked. Sorted, each once. Pure. */
-export function requiredScopes(provider: ProviderName, grants: Grants): string[] {
+/** What a policy that names teams needs, to ask who is in them. */
+const teamScopes: Readonly<Partial<Record<ProviderName, string>>> = { github: 'members:read' };
+
+/**
+ * The scopes that a manifest asks for: the platform's, those of what is granted or asked, and those that asking for the
+ * policy's teams takes. Sorted, each once. Pure.
+ */
+export function requiredScopes(
+  provider: ProviderName,
+  grants: Grants,
+  policy: Readonly<Record<string, unknown>> = {},
+): string[] {
   const granted = Object.entries(capabilityTables[provider]).filter(
     ([name, usual]) => (grants[name] ?? usual) !== 'off',
   );
   const needed = granted.flatMap(([name]) => (capabilityScopes[provider][name] ?? '').split(' '));
-  const all = [...platformScopes[provider].split(' '), ...needed].filter((scope) => scope !== '');
+  const teams = readPolicy(policy).authority.teams.length > 0 ? teamScopes[provider] : undefined;
+  const all = [...platformScopes[provider].split(' '), ...needed, teams ?? ''].filter(
+    (scope) => scope !== '',
+  );
   return [...new Set(all)].sort();
 }
 
@@ -66,4 +80,22 @@ export function permissionsOf(scopes: readonly string[]): Record<string, 'read' 
     }
   }
   return permissions;
+}
+
+/**
+ * Which of the required scopes a provider has not given. On GitHub `write` covers `read`; on Linear `write` covers what
+ * may only be created. Pure.
+ */
+export function missingScopes(
+  provider: ProviderName,
+  required: readonly string[],
+  given: readonly string[],
+): string[] {
+  const has = new Set(given);
+  return required.filter((scope) => !has.has(scope) && !has.has(coveredBy(provider, scope)));
+}
+
+function coveredBy(provider: ProviderName, scope: string): string {
+  if (provider === 'github') return scope.replace(/:read$/, ':write');
+  return provider === 'linear' && scope.endsWith(':create') ? 'write' : scope;
 }

@@ -5,14 +5,16 @@ import pino from 'pino';
 import type { Config } from '../config.ts';
 import { createSandbox } from '../sandbox/create.ts';
 import { firstSessionUid } from '../sandbox/uids.ts';
-import { connect } from '../store/connection.ts';
+import { connect, type Database } from '../store/connection.ts';
 import { findEmbeddedPostgres, hasEmbeddedData } from '../store/embedded.ts';
 import { findHome, type Home, openHome } from '../store/home.ts';
 import { migrationStatus } from '../store/migrate.ts';
 import { organizations } from '../store/schema.ts';
 import { tryEgress } from '../vault/egress/trial.ts';
-import { organizationPublicKey } from '../vault/keys.ts';
-import { loadRootKey, rootKeyFile } from '../vault/root-key.ts';
+import { readKeyRotation } from '../vault/key-rotation.ts';
+import { deriveWebhookKey, organizationPublicKey } from '../vault/keys.ts';
+import { loadPreviousRootKey, loadRootKey, rootKeyFile } from '../vault/root-key.ts';
+import { checkNotices } from './doctor-notices.ts';
 
 /** `doctor` found something that does not work. */
 const sickExitCode = 4;
@@ -33,6 +35,7 @@ export async function doctor(config: Config): Promise<number> {
     ['sandbox', () => checkSandbox(config)],
     ['egress', tryEgress],
     ['uids', checkUids],
+    ['notices', () => checkNotices(databaseUrl)],
   ];
   let healthy = true;
   for (const [name, check] of checks) {
@@ -121,20 +124,49 @@ async function checkRootKey(
     return { ok: true, message: 'is there; whether it fits the database shows when that runs' };
   const database = connect({ url, maxConnections: 1 });
   try {
-    const rows = await database.select().from(organizations).limit(50);
-    const foreign = rows.filter(
-      (row) => row.sealingPublicKey && row.sealingPublicKey.x !== organizationPublicKey(key, row.id).x,
-    );
+    const rows = await database.select().from(organizations);
+    const previous = config.previousRootKey ?? (home && loadPreviousRootKey(home, config));
+    const isOf = (root: Uint8Array | undefined, row: (typeof rows)[number]) =>
+      root !== undefined && row.sealingPublicKey?.x === organizationPublicKey(root, row.id).x;
+    const foreign = rows.filter((row) => row.sealingPublicKey && !isOf(key, row) && !isOf(previous, row));
     if (foreign.length > 0) {
       return {
         ok: false,
         message: 'is not the one that this database was sealed with. Restore the right one from a backup.',
       };
     }
-    return { ok: true, message: 'fits the database' };
+    return previous ? await checkRotation(database, key, rows) : { ok: true, message: 'fits the database' };
   } finally {
     await database.$client.end();
   }
+}
+
+const held = {
+  image: 'by a disk image of their own',
+  measured: 'by measuring every few seconds (as root, with loop devices, each would have a disk image)',
+  none: 'without limit',
+} as const;
+/** While the key is replaced: what is still sealed to the one before. */
+async function checkRotation(
+  database: Database,
+  key: Uint8Array,
+  rows: readonly { id: string }[],
+): Promise<Finding> {
+  const waiting: string[] = [];
+  for (const { id } of rows) {
+    const current = {
+      credentialKid: String(organizationPublicKey(key, id).kid),
+      webhookKid: deriveWebhookKey(key).kid,
+    };
+    waiting.push(...(await readKeyRotation(database, id, current)).waiting);
+  }
+  return {
+    ok: true,
+    message:
+      waiting.length === 0
+        ? 'was replaced, and nothing is left that needs the previous one: it can be removed'
+        : `is being replaced: ${waiting.length} values still need the previous one (${waiting.slice(0, 5).join(', ')}${waiting.length > 5 ? ' …' : ''}). The running server seals them anew; what stays opens with neither key and must be entered again`,
+  };
 }
 
 /** In a home of its own, so that nothing of the real one is touched. */
@@ -144,10 +176,10 @@ async function checkSandbox(config: Config): Promise<Finding> {
     const home = openHome(folder);
     const result = await createSandbox(config.sandbox, { home, logger: pino({ level: 'silent' }) }).check();
     if (!result.ok) return result;
-    const { memory, processes, uid } = result.enforced;
+    const { memory, processes, uid, workspace } = result.enforced;
     return {
       ok: true,
-      message: `${result.version} started one: ${uid} uid, memory by ${memory}, processes by ${processes}`,
+      message: `${result.version} started one: ${uid} uid, memory by ${memory}, processes by ${processes}, workspaces ${held[workspace]}`,
     };
   } finally {
     rmSync(folder, { recursive: true, force: true });

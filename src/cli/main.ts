@@ -2,13 +2,15 @@
 import '../store/compile-cache.ts';
 import { Command } from 'commander';
 import { ConfigError, configExitCode, readConfig } from '../config.ts';
-import type { Provider, PublishOptions } from './publish.ts';
+import type { Provider, PublishOptions } from './publish-options.ts';
 
 /** Secrets are read once and then not left where a child, a crash report or `/proc` shows them. */
 const secretVariables = [
   'ANTHROPIC_API_KEY',
   'OPENAI_API_KEY',
+  'GEMINI_API_KEY',
   'TAGALONG_ROOT_KEY',
+  'TAGALONG_ROOT_KEY_PREVIOUS',
   'TAGALONG_API_KEY',
   'DATABASE_URL',
 ];
@@ -40,6 +42,14 @@ program
   });
 
 program
+  .command('rotate-key')
+  .description('replace the root key that is kept in the home, while Tagalong does not run')
+  .action(async () => {
+    const { rotateKey } = await import('./rotate-key.ts');
+    process.exitCode = rotateKey(configuration());
+  });
+
+program
   .command('link')
   .description('print a new one-time link that opens the console')
   .action(async () => {
@@ -66,6 +76,7 @@ program
   .option('--name <name>', 'its name there')
   .option('--owner <login>', 'GitHub: the organization that shall own the app')
   .option('--workplace', 'into the emulated workplace of this machine')
+  .option('--new', 'one more, also where the same command made one before')
   .option('--client-id <value>', 'what the app page shows, or TAGALONG_CLIENT_ID')
   .option('--client-secret <value>', 'the same, or TAGALONG_CLIENT_SECRET')
   .option('--signing-secret <value>', 'the same, or TAGALONG_SIGNING_SECRET')

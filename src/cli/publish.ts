@@ -2,22 +2,8 @@ import { createInterface } from 'node:readline/promises';
 import type { Readable, Writable } from 'node:stream';
 import type { Config } from '../config.ts';
 import { type Api, ApiRefusal, openApi } from './api.ts';
-
-export type Provider = 'slack' | 'github' | 'linear';
-
-export interface PublishOptions {
-  /** An earlier publication to go on with. */
-  publication?: string;
-  agent?: string;
-  name?: string;
-  owner?: string;
-  workplace?: boolean;
-  clientId?: string;
-  clientSecret?: string;
-  signingSecret?: string;
-  /** Prints what comes next and ends instead of asking and waiting. */
-  wait: boolean;
-}
+import { beginPublication } from './publish-begin.ts';
+import type { Provider, PublishOptions } from './publish-options.ts';
 
 interface Setup {
   publication_id: string;
@@ -49,7 +35,7 @@ export interface Terminal {
 
 /**
  * Walks the guided flow from the command line: prints the links, asks for what must be typed, waits for the rest. Every
- * step can be left and taken up again with `--publication`. Answers the exit code: 0 live, 2 something is left to do.
+ * step can be left and taken up again, by the same command or with `--publication`. Answers the exit code: 0 live, 2 something is left to do.
  */
 export async function publish(
   config: Config,
@@ -63,35 +49,24 @@ export async function publish(
     say(`Tagalong does not run on ${config.home}. Start it with: npm start`);
     return 1;
   }
+  let id = options.publication;
   try {
-    const id = options.publication ?? (await begin(api, provider, options));
+    if (id === undefined) {
+      const begun = await beginPublication(api, provider, options);
+      id = begun.id;
+      if (begun.isEarlier) {
+        say('Going on with what this command began earlier; --new publishes the agent once more.');
+      }
+    }
     return await walk(api, id, options, terminal, say);
   } catch (error) {
     if (!(error instanceof ApiRefusal)) throw error;
     say(error.message);
+    if (id !== undefined) say(`Nothing is lost: the same command goes on with ${id}.`);
     return 1;
   } finally {
     await api.close();
   }
-}
-
-async function begin(api: Api, provider: Provider, options: PublishOptions): Promise<string> {
-  const { data } = await api.get<{ data: { id: string; name: string }[] }>('/v1/agents?limit=100');
-  const agent = options.agent
-    ? data.find(({ id, name }) => id === options.agent || name === options.agent)
-    : data[0];
-  if (!agent) {
-    const known = data.map(({ name, id }) => `${name} (${id})`).join(', ');
-    throw new ApiRefusal(`There is no agent ${options.agent ?? 'yet'}. There are: ${known || 'none'}.`);
-  }
-  const made = await api.post<{ id: string }>('/v1/publications', {
-    provider,
-    agent_id: agent.id,
-    ...(options.name ? { name: options.name } : {}),
-    ...(options.owner ? { owner: options.owner } : {}),
-    ...(options.workplace ? { emulated: true } : {}),
-  });
-  return made.id;
 }
 
 async function walk(

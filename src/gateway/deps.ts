@@ -10,7 +10,10 @@ import type { GatewaySecrets } from './secrets.ts';
 import type { WebhookLimits } from './webhooks.ts';
 
 /** What the gateway needs of a provider. */
-export type GatewayAdapter = Pick<ProviderAdapter, 'webhook' | 'splitCredentials' | 'whoAmI' | 'publishFlow'>;
+export type GatewayAdapter = Pick<
+  ProviderAdapter,
+  'webhook' | 'splitCredentials' | 'whoAmI' | 'publishFlow' | 'isInTeam'
+>;
 
 /** What callers of the REST API can tell a session; the sessions room does it. */
 export interface SessionsPort {

@@ -17,7 +17,7 @@ export interface ActionInput {
   provider: ProviderName;
   /** Of the publication, as they are now. */
   grants: Grants;
-  tool: Pick<ProviderTool, 'name' | 'title' | 'capability' | 'effect' | 'isInAnchor'>;
+  tool: Pick<ProviderTool, 'name' | 'title' | 'capability' | 'effect' | 'isInAnchor' | 'elsewhere'>;
   /** Checked against the tool's schema already. */
   arguments: Readonly<Record<string, unknown>>;
   turn: { id: string; attempt: number } | undefined;
@@ -116,12 +116,18 @@ async function stand(tx: Transaction, input: ActionInput): Promise<Standing> {
   if (!anchor) return no(`This session has no place in ${provider} to act in.`);
   const places = await tx.select({ place: anchors.place }).from(anchors).where(eq(anchors.id, anchor.id));
   const place = places[0]?.place ?? {};
-  const passage = passGate({
-    capability: tool.capability,
+  const elsewhere = tool.elsewhere?.(input.arguments, place) !== undefined;
+  const circumstances = {
     grants: input.grants,
     readOutsiders: await hasReadOutsiders(tx, sessionId),
-    inAnchor: tool.isInAnchor?.(input.arguments, place) ?? true,
-  });
+    inAnchor: !elsewhere && (tool.isInAnchor?.(input.arguments, place) ?? true),
+  };
+  if (elsewhere && tool.effect === 'read') {
+    // A read is performed at once or not at all: what people approve later would have nobody to answer to.
+    const leave = passGate({ capability: `${provider}:read.elsewhere`, ...circumstances });
+    if (leave.kind !== 'allowed') return no(leave.reason);
+  }
+  const passage = passGate({ capability: tool.capability, ...circumstances });
   if (passage.kind !== 'ask') return passage.kind === 'allowed' ? passage : no(passage.reason);
   return {
     kind: 'ask',

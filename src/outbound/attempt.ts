@@ -1,23 +1,27 @@
 import {
-  type Asked,
   type ProviderContext,
   ProviderError,
   type ProviderTool,
   type ToolResult,
 } from '../providers/provider.ts';
 import { withOrganization } from '../store/organization.ts';
+import { readAudienceOf } from '../store/outsiders.ts';
+import type { Audience } from '../store/schema.ts';
 import { isAsApproved } from './approvals/binding.ts';
-import { loadAsker, objectionToAsker, reachesOut } from './asker-check.ts';
+import { type Askers, loadAskers, objectionToAsker, reachesOut } from './asker-check.ts';
 import { boundedFetch, untilAborted } from './bounded-fetch.ts';
 import { boundText, cleanText, textOf } from './clean-text.ts';
 import type { SendDependencies, SendLimits } from './dependencies.ts';
+import { objectionToPlace } from './place-check.ts';
 import type { OutboxRow } from './queue.ts';
+import { performRead } from './readings.ts';
 import { type ActionTarget, loadTarget } from './target.ts';
 
 /** What one try came to. */
 export type Outcome =
   | { kind: 'sent'; result: ToolResult }
-  | { kind: 'failed'; reason: string }
+  /** `tell`: what people are told in the anchor instead. */
+  | { kind: 'failed'; reason: string; tell?: string }
   | { kind: 'later'; error: ProviderError };
 
 /** Longest result text that is kept with an action. */
@@ -36,16 +40,18 @@ export async function attemptRow(
 ): Promise<Outcome> {
   const tool = dependencies.adapters[row.provider].tools.find((each) => each.name === row.tool);
   if (!tool) return { kind: 'failed', reason: `The tool ${row.tool} does not exist in this version.` };
-  const { found, approved, asker } = await withOrganization(
+  const { found, approved, askers, read } = await withOrganization(
     dependencies.database,
     organizationId,
     async (tx) => ({
       found: await loadTarget(tx, row),
       approved: await isAsApproved(tx, row.actionId),
-      asker: tool.isInAnchor ? await loadAsker(tx, row) : undefined,
+      askers: restsOnAsker(tool) ? await loadAskers(tx, row) : undefined,
+      read: await readAudienceOf(tx, row.sessionId),
     }),
   );
-  if (!found) return { kind: 'failed', reason: 'The place where it belongs is gone.' };
+  if (!found || (restsOnAsker(tool) && !askers))
+    return { kind: 'failed', reason: 'The place where it belongs is gone.' };
   if (!approved)
     return { kind: 'failed', reason: 'It is not what people approved any more, so it was not sent.' };
   const deadline = AbortSignal.any([lost, AbortSignal.timeout(limits.callMs)]);
@@ -56,19 +62,27 @@ export async function attemptRow(
       organizationId,
       row,
       tool,
-      { ...found, asker },
+      { ...found, askers, read },
       deadline,
       progress,
     );
-    return 'reason' in result
-      ? { kind: 'failed', reason: result.reason }
-      : { kind: 'sent', result: bounded(result) };
+    return 'reason' in result ? { kind: 'failed', ...result } : { kind: 'sent', result: bounded(result) };
   } catch (error) {
     lost.throwIfAborted();
     if (!(error instanceof ProviderError) && !deadline.aborted) logUnexpected(dependencies, row, error);
     return afterError(error, { row, progress, timedOut: deadline.aborted, limits });
   }
 }
+
+/** What the platform says in its own words, none of which come from what the agent read. */
+const saysNothingRead = new Set(['failure', 'close_approval']);
+
+const withheldReply =
+  'I have an answer, but to find it I read in a place that fewer people can see than this one, so I do not post it here. Please ask me there.';
+
+/** What stays in the anchor, as most replies do, asks for nobody's standing. */
+const restsOnAsker = ({ effect, isInAnchor, elsewhere }: ProviderTool): boolean =>
+  effect === 'read' || isInAnchor !== undefined || elsewhere !== undefined;
 
 interface Progress {
   /** Whether an earlier try may have arrived, as far as is known now. */
@@ -82,10 +96,15 @@ async function call(
   organizationId: string,
   row: OutboxRow,
   tool: ProviderTool,
-  { identity, target, asker }: ActionTarget & { asker: Asked | undefined },
+  {
+    identity,
+    target,
+    askers,
+    read,
+  }: ActionTarget & { askers: Askers | undefined; read: Audience | undefined },
   deadline: AbortSignal,
   progress: Progress,
-): Promise<ToolResult | { reason: string }> {
+): Promise<ToolResult | { reason: string; tell?: string }> {
   const { installationId, mark } = row;
   const fetch = boundedFetch(dependencies.platformFetch({ organizationId, installationId }), deadline);
   const context: ProviderContext = { fetch, identity };
@@ -96,13 +115,31 @@ async function call(
   }
   const checked = await dependencies.checkOutbound?.(organizationId, textOf(row.arguments));
   if (checked && !checked.ok) return { reason: checked.reason };
-  if (asker && reachesOut(tool, row.arguments, target.place)) {
-    const adapter = dependencies.adapters[row.provider];
-    const reason = await untilAborted(objectionToAsker(adapter, context, asker), deadline);
+  const adapter = dependencies.adapters[row.provider];
+  if (askers?.toAsk && reachesOut(tool, row.arguments, target.place)) {
+    const reason = await untilAborted(
+      objectionToAsker(adapter, context, askers.toAsk, askers.rules),
+      deadline,
+    );
     if (reason !== undefined) return { reason };
+  }
+  if (tool.effect === 'write' && !saysNothingRead.has(tool.name)) {
+    const write = {
+      own: target.place,
+      elsewhere: tool.elsewhere?.(row.arguments, target.place),
+      read,
+      asker: askers?.person,
+    };
+    const reason = await untilAborted(objectionToPlace(adapter, context, write), deadline);
+    if (reason !== undefined) return { reason, ...(tool.name === 'reply' && { tell: withheldReply }) };
   }
   deadline.throwIfAborted();
   progress.performing = true;
+  if (tool.effect === 'read' && askers) {
+    const { sessionId, turnId } = row;
+    const whose = { organizationId, sessionId, turnId, adapter, tool, context, target, askers, mark };
+    return untilAborted(performRead(dependencies, { ...whose, input: row.arguments }), deadline);
+  }
   return untilAborted(tool.perform(context, row.arguments, target, mark), deadline);
 }
 

@@ -2,10 +2,12 @@ import { chmodSync, unlinkSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { connect } from 'node:net';
 import { privateHeaders } from '../vault/egress/protocol.ts';
+import type { SessionPort } from './approvals/session-port.ts';
 import { findCaller } from './caller.ts';
 import type { OutboundDependencies } from './dependencies.ts';
 import { serveMcp } from './mcp.ts';
 import { createRateLimit } from './rate.ts';
+import { answerDoor, doorQuestion } from './second-door.ts';
 import { createSettlements } from './settlements.ts';
 import { type CallLimits, callLimits } from './tool-call.ts';
 
@@ -15,6 +17,7 @@ export interface InternalDependencies extends OutboundDependencies {
   /** The same as in the leases of this process's sessions: only their turns may act here. */
   workerId: string;
   clock: () => Date;
+  sessions: Pick<SessionPort, 'record'>;
   limits?: Partial<InternalLimits>;
 }
 
@@ -49,16 +52,30 @@ export function createInternalServer(dependencies: InternalDependencies): Intern
   const requests = createRateLimit(limits.requestsPerMinute, clock);
   const mcp = { ...dependencies, limits, settlements, calls };
 
+  const answerQuestion = async (request: IncomingMessage, response: ServerResponse, sessionId: string) => {
+    const body = await readJson(request, limits.maxBodyBytes);
+    const question = doorQuestion.safeParse(body.ok ? body.value : undefined);
+    if (!question.success) return refuse(response, 400, 'This is no question that the second door has.');
+    const answer = await answerDoor(dependencies, sessionId, question.data);
+    response.writeHead(200, { 'content-type': 'application/json' });
+    response.end(JSON.stringify(answer));
+  };
+
   const handle = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const path = new URL(request.url ?? '/', 'http://tagalong.internal').pathname;
     const provider = /^\/mcp\/([a-z]+)$/.exec(path)?.[1];
     const sessionId = request.headers[privateHeaders.session];
-    if (!provider || typeof sessionId !== 'string') return refuse(response, 404, 'There is nothing here.');
+    // A sandbox cannot send this header: what it says under our names is taken off.
+    const asksDoor = path === '/door' && request.headers[privateHeaders.door] === '1';
+    if ((!provider && !asksDoor) || typeof sessionId !== 'string') {
+      return refuse(response, 404, 'There is nothing here.');
+    }
     if (request.method !== 'POST') {
       response.setHeader('allow', 'POST');
       return refuse(response, 405, 'Only POST is served here.');
     }
     if (request.headers.origin !== undefined) return refuse(response, 403, 'Web pages may not call this.');
+    if (!provider) return answerQuestion(request, response, sessionId);
     const waitMs = requests.take(sessionId);
     if (waitMs !== undefined) {
       response.setHeader('retry-after', String(Math.ceil(waitMs / 1_000)));

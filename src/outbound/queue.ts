@@ -1,5 +1,6 @@
 import { and, asc, eq, inArray, sql } from 'drizzle-orm';
 import type { Transaction } from '../store/connection.ts';
+import { changePublicationState } from '../store/publication-changes.ts';
 import {
   actions,
   installations,
@@ -21,6 +22,7 @@ export const actionsChannel = 'tagalong_actions';
 export interface OutboxRow {
   id: string;
   actionId: string;
+  sessionId: string;
   anchorId: string;
   installationId: string;
   publicationId: string;
@@ -129,7 +131,9 @@ export async function settleSent(
     null,
     cleanRecord({ text: result.text, ...(result.ref && { ref: result.ref }) }),
   );
-  if (row.publicationState === 'needs_reauth') await setPublication(tx, row, 'needs_reauth', 'live', null);
+  if (row.publicationState === 'needs_reauth') {
+    await changePublicationState(tx, row.publicationId, 'installed', null, new Date(), 'needs_reauth');
+  }
 }
 
 /** Records that it will not be sent, and why; the next row goes on. */
@@ -153,22 +157,10 @@ export async function postpone(
     .where(eq(outbox.id, row.id));
 }
 
-/** The provider does not accept our credential: the publication says so, unless it is not live anyway. */
-export function reportUnauthorized(tx: Transaction, row: OutboxRow, message: string): Promise<void> {
-  return setPublication(tx, row, 'live', 'needs_reauth', bounded(message));
-}
-
-async function setPublication(
-  tx: Transaction,
-  row: OutboxRow,
-  from: PublicationState,
-  to: PublicationState,
-  stateReason: string | null,
-): Promise<void> {
-  await tx
-    .update(publications)
-    .set({ state: to, stateReason, updatedAt: sql`now()` })
-    .where(and(eq(publications.id, row.publicationId), eq(publications.state, from)));
+/** The provider does not accept our credential: the publication says so, unless it is suspended or over anyway. */
+export async function reportUnauthorized(tx: Transaction, row: OutboxRow, message: string): Promise<void> {
+  if (row.publicationState !== 'live') return;
+  await changePublicationState(tx, row.publicationId, 'revoked', bounded(message), new Date());
 }
 
 async function settle(
@@ -192,6 +184,7 @@ async function oldestOpen(tx: Transaction, anchorId: string): Promise<OutboxRow 
     .select({
       id: outbox.id,
       actionId: outbox.actionId,
+      sessionId: actions.sessionId,
       anchorId: outbox.anchorId,
       installationId: outbox.installationId,
       publicationId: publications.id,

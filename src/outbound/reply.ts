@@ -1,11 +1,10 @@
 import { and, desc, eq, inArray } from 'drizzle-orm';
-import type { ProviderAdapter } from '../providers/provider.ts';
+import type { ProviderAdapter, ProviderTool } from '../providers/provider.ts';
 import type { Transaction } from '../store/connection.ts';
 import { actions, anchors, type ProviderName, publications, turns } from '../store/schema.ts';
 import { type Submission, settledOf, submitAction } from './actions.ts';
 import { approvalSetting } from './approvals/setting.ts';
 import { cleanText } from './clean-text.ts';
-import { anchorPostTools, postedText } from './posted-text.ts';
 
 /** What an agent says instead of a reply when it wants none posted. */
 export const noReply = 'NO_REPLY';
@@ -94,7 +93,10 @@ async function submitClosing(
 
   const first = await earlierClosing(tx, turnId, toolName);
   if (first) return first;
-  const lastPosted = await lastPostedText(tx, turnId, { ...turn, id: turn.anchorId });
+  const lastPosted = await lastPostedText(tx, adapters[turn.provider].tools, turnId, {
+    id: turn.anchorId,
+    place: turn.place,
+  });
   const why = toolName === 'reply' ? whyNoReply(text, lastPosted) : undefined;
   if (why) return { kind: 'none', why };
   const { sessionId, attempt, anchorId, installationId, provider, grants } = turn;
@@ -131,11 +133,12 @@ async function earlierClosing(
 /** The text of the last post that the agent made in this anchor in this turn, sent or on its way. */
 async function lastPostedText(
   tx: Transaction,
+  tools: readonly ProviderTool[],
   turnId: string,
-  anchor: { id: string; provider: ProviderName; place: Record<string, string> },
+  anchor: { id: string; place: Record<string, string> },
 ): Promise<string | undefined> {
-  const tools = anchorPostTools(anchor.provider);
-  if (tools.length === 0) return undefined;
+  const posting = tools.filter(({ listed, postedText }) => listed && postedText);
+  if (posting.length === 0) return undefined;
   const calls = await tx
     .select({ tool: actions.tool, arguments: actions.arguments })
     .from(actions)
@@ -143,13 +146,16 @@ async function lastPostedText(
       and(
         eq(actions.turnId, turnId),
         eq(actions.anchorId, anchor.id),
-        inArray(actions.tool, tools),
+        inArray(
+          actions.tool,
+          posting.map(({ name }) => name),
+        ),
         inArray(actions.state, ['queued', 'sent']),
       ),
     )
     .orderBy(desc(actions.createdAt), desc(actions.id));
   for (const call of calls) {
-    const text = postedText(anchor.provider, call.tool, call.arguments, anchor.place);
+    const text = posting.find(({ name }) => name === call.tool)?.postedText?.(call.arguments, anchor.place);
     if (text !== undefined) return text;
   }
   return undefined;

@@ -1,3 +1,4 @@
+import type { Transaction } from '../store/connection.ts';
 import type { Jobs } from '../store/jobs.ts';
 import { withOrganization } from '../store/organization.ts';
 import { tellResult } from './approvals/close.ts';
@@ -14,6 +15,7 @@ import {
   takeLease,
   underLease,
 } from './lease.ts';
+import { submitPlatformAction } from './platform-action.ts';
 import {
   type OnSettled,
   type OutboxRow,
@@ -61,6 +63,27 @@ const told = (sessions: SessionPort): { onSettled: OnSettled } => ({
   onSettled: (tx, actionId, result) => tellResult(tx, { sessions }, actionId, result),
 });
 
+/** Says in the anchor why the answer is not there, in the platform's own words. */
+async function tellInstead(
+  tx: Transaction,
+  adapters: SendDependencies['adapters'],
+  { organizationId, anchorId }: AnchorLease,
+  { provider, sessionId, turnId, installationId }: OutboxRow,
+  text: string,
+): Promise<void> {
+  const tool = adapters[provider].tools.find((each) => each.name === 'failure');
+  if (!tool) throw new Error(`The ${provider} adapter has no tool failure.`);
+  await submitPlatformAction(tx, {
+    organizationId,
+    sessionId,
+    provider,
+    tool,
+    arguments: { text },
+    turnId,
+    anchor: { id: anchorId, installationId },
+  });
+}
+
 /** Takes lease and first row in one transaction. Undefined when another sends, or nothing can be sent now. */
 function begin(
   { database, workerId, clock, sessions }: SendDependencies,
@@ -84,7 +107,7 @@ function begin(
 
 /** Records the outcome and takes the next row, in one transaction. @throws AnchorLeaseLostError */
 async function settle(
-  { database, clock, logger, sessions, random = Math.random }: SendDependencies,
+  { database, adapters, clock, logger, sessions, random = Math.random }: SendDependencies,
   limits: SendLimits,
   lease: AnchorLease,
   row: OutboxRow,
@@ -100,6 +123,7 @@ async function settle(
     if (outcome.kind === 'failed') {
       await settleFailed(tx, row, outcome.reason);
       await onSettled(tx, row.actionId, { state: 'failed', text: outcome.reason });
+      if (outcome.tell !== undefined) await tellInstead(tx, adapters, lease, row, outcome.tell);
     }
     if (outcome.kind === 'later') {
       const { error } = outcome;

@@ -1,12 +1,15 @@
 import type { CallToolResult } from '@modelcontextprotocol/sdk/types.js';
-import { ProviderError, type ProviderTool } from '../providers/provider.ts';
+import { ProviderError } from '../providers/provider.ts';
 import { withOrganization } from '../store/organization.ts';
 import { settleRead, submitAction } from './actions.ts';
+import type { SessionPort } from './approvals/session-port.ts';
 import { approvalSetting } from './approvals/setting.ts';
+import { loadAskers } from './asker-check.ts';
 import { boundedFetch, untilAborted } from './bounded-fetch.ts';
 import { type Caller, loadStanding } from './caller.ts';
 import { boundText, cleanRecord, cleanText } from './clean-text.ts';
 import type { OutboundDependencies } from './dependencies.ts';
+import { performRead, type Reading } from './readings.ts';
 import type { Settlements } from './settlements.ts';
 import { loadTarget } from './target.ts';
 import { describeInputError } from './tool-list.ts';
@@ -32,6 +35,7 @@ export const callLimits: CallLimits = {
 export interface CallDependencies extends OutboundDependencies {
   workerId: string;
   settlements: Settlements;
+  sessions: Pick<SessionPort, 'record'>;
   limits: CallLimits;
 }
 
@@ -58,23 +62,30 @@ export async function callTool(
   const parsed = tool.input.safeParse(cleanRecord(input));
   if (!parsed.success) return failure(describeInputError(name, parsed.error));
 
-  const { submission, standing, target } = await withOrganization(database, organizationId, async (tx) => {
-    const { policy, publicationId, ...standing } = await loadStanding(tx, caller, workerId);
-    const submission = await submitAction(tx, {
-      organizationId,
-      sessionId,
-      provider,
-      tool,
-      arguments: parsed.data,
-      approval: approvalSetting(dependencies.adapters[provider], publicationId, policy),
-      ...standing,
-    });
-    const reads = submission.kind === 'perform' && standing.anchor;
-    const target = reads
-      ? await loadTarget(tx, { anchorId: reads.id, turnId: standing.turn?.id ?? null })
-      : undefined;
-    return { submission, standing, target };
-  });
+  const { submission, standing, target, askers } = await withOrganization(
+    database,
+    organizationId,
+    async (tx) => {
+      const { policy, publicationId, ...standing } = await loadStanding(tx, caller, workerId);
+      const submission = await submitAction(tx, {
+        organizationId,
+        sessionId,
+        provider,
+        tool,
+        arguments: parsed.data,
+        approval: approvalSetting(dependencies.adapters[provider], publicationId, policy),
+        ...standing,
+      });
+      const reads = submission.kind === 'perform' && standing.anchor;
+      const target = reads
+        ? await loadTarget(tx, { anchorId: reads.id, turnId: standing.turn?.id ?? null })
+        : undefined;
+      const askers = reads
+        ? await loadAskers(tx, { anchorId: reads.id, turnId: standing.turn?.id ?? null })
+        : undefined;
+      return { submission, standing, target, askers };
+    },
+  );
 
   switch (submission.kind) {
     case 'refused':
@@ -93,8 +104,9 @@ export async function callTool(
       );
     }
     case 'perform': {
-      if (!standing.anchor || !target) return failure('The place where it belongs is gone.');
-      const outcome = await read(dependencies, caller, tool, parsed.data, target);
+      if (!standing.anchor || !target || !askers) return failure('The place where it belongs is gone.');
+      const turnId = standing.turn?.id ?? null;
+      const outcome = await read(dependencies, caller, { tool, input: parsed.data, turnId, askers }, target);
       const recorded = { ...outcome, text: boundText(outcome.text, limits.maxRecordedChars) };
       await withOrganization(database, organizationId, (tx) => settleRead(tx, submission.actionId, recorded));
       return answer(outcome.state, outcome.text, limits);
@@ -108,17 +120,21 @@ interface ReadOutcome {
 }
 
 async function read(
-  { platformFetch, logger, limits }: CallDependencies,
-  { organizationId }: Caller,
-  tool: ProviderTool,
-  input: Record<string, unknown>,
+  dependencies: CallDependencies,
+  { organizationId, sessionId, provider }: Caller,
+  asked: Pick<Reading, 'tool' | 'input' | 'turnId' | 'askers'>,
   { installationId, identity, target }: NonNullable<Awaited<ReturnType<typeof loadTarget>>>,
 ): Promise<ReadOutcome> {
+  const { platformFetch, logger, limits } = dependencies;
+  const { tool } = asked;
+  const adapter = dependencies.adapters[provider];
   const deadline = AbortSignal.timeout(limits.readMs);
   const fetch = boundedFetch(platformFetch({ organizationId, installationId }), deadline);
   try {
+    const context = { fetch, identity };
     // A read leaves no mark.
-    const result = await untilAborted(tool.perform({ fetch, identity }, input, target, ''), deadline);
+    const reading = { organizationId, sessionId, adapter, context, target, mark: '', ...asked };
+    const result = await untilAborted(performRead(dependencies, reading), deadline);
     return { state: 'sent', text: cleanText(result.text) };
   } catch (error) {
     if (deadline.aborted) {

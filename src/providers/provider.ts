@@ -1,6 +1,7 @@
 import type { z } from 'zod';
 import type { Capability } from '../capabilities/capability.ts';
 import type {
+  Audience,
   CredentialKind,
   Decision,
   InstallationIdentity,
@@ -99,7 +100,8 @@ export type Signal =
   | { kind: 'ignored'; reason: IgnoreReason; detail?: string };
 
 export interface Quoted {
-  author: MessageAuthor;
+  /** Undefined where the delivery does not say it; `writerOf` asks the provider then. */
+  author?: MessageAuthor;
   authorHint?: Record<string, string>;
   /** That text alone. */
   body: string;
@@ -108,12 +110,19 @@ export interface Quoted {
   instead: string;
 }
 
-/** Whose standing is asked for, and where. */
-export interface Asked {
+/** Somebody who wrote something, with what the provider calls them beside their id. */
+export interface Writer {
   author: MessageAuthor;
-  anchor: AnchorAddress;
   authorHint?: Record<string, string>;
 }
+
+/** Whose standing is asked for, and where. */
+export interface Asked extends Writer {
+  anchor: AnchorAddress;
+}
+
+/** A place as the provider's API addresses it. */
+export type Place = Readonly<Record<string, string>>;
 
 /** What the provider says of somebody: whether they have authority there, and what they are where they have none. */
 export type Judgement =
@@ -144,6 +153,11 @@ export interface ToolTarget {
 export interface ToolResult {
   text: string;
   ref?: Record<string, string>;
+  /**
+   * Of a read: who wrote what `text` holds, the agent itself left out; none where it holds nobody's words. A read that
+   * does not say it counts as text by people without authority.
+   */
+  writers?: readonly Writer[];
 }
 
 /**
@@ -160,7 +174,14 @@ export interface ProviderTool {
   /** False for what only the platform uses: `reply`, `failure`, `ask_approval`, `close_approval`. */
   listed: boolean;
   /** Whether a call acts in the session's own anchor. Left out: it always does. */
-  isInAnchor?(input: Readonly<Record<string, unknown>>, place: Readonly<Record<string, string>>): boolean;
+  isInAnchor?(input: Readonly<Record<string, unknown>>, place: Place): boolean;
+  /**
+   * Where a call acts, when that is another channel, repository or team than the anchor's: it then needs the asker's own
+   * access there, a read `read.elsewhere` too. Undefined within; left out: never elsewhere.
+   */
+  elsewhere?(input: Readonly<Record<string, unknown>>, place: Place): Place | undefined;
+  /** What a call posts in the anchor itself, where the reply goes too. Undefined elsewhere; left out: it posts nothing there. */
+  postedText?(input: Readonly<Record<string, unknown>>, place: Place): string | undefined;
   perform(
     context: ProviderContext,
     input: Record<string, unknown>,
@@ -218,10 +239,27 @@ export interface OutboundRequest {
   query: URLSearchParams;
 }
 
-/** The capability that a request needs, and the place that it touches, to be compared with the session's anchors. */
+/** The capability that a request needs, and what it touches. The egress process has the same shape, and says what each field means. */
 export type RequestNeed =
-  | { ok: true; capability: Capability; repository?: string }
+  | {
+      ok: true;
+      capability: Capability;
+      repository?: string;
+      place?: Record<string, string>;
+      brings?: BroughtText;
+      changes?: { ref: string; kind: 'update' | 'delete' } | { refIn: 'body' };
+    }
   | { ok: false; reason: string };
+
+/** Whose text a read brings back. */
+export type BroughtText =
+  /** The answer names them; where it is in another form, the author of the pull request, where one is meant. */
+  | { by: 'named'; pull?: string }
+  /** Whoever wrote this pull request, and who can write to where it comes from. */
+  | { by: 'pull'; pull: string }
+  /** What only forks bring in from people who may not write here. */
+  | { by: 'forks' }
+  | { by: 'anybody' };
 
 /** One provider, whole. Its vendor's SDK stops here. */
 export interface ProviderAdapter {
@@ -238,6 +276,21 @@ export interface ProviderAdapter {
   mayAddress(context: ProviderContext, who: Asked, options?: { fresh?: boolean }): Promise<Judgement>;
   /** The names by which a policy can point at a place: a channel, a repository and its owner, a team. Pure. */
   placeNames(place: Readonly<Record<string, string>>): string[];
+  /** How many can see what is said in a place. Asks the provider; remembered for a minute. */
+  audience(context: ProviderContext, place: Place): Promise<Audience>;
+  /** Whether this person can see that place by themselves, asked of the provider anew. */
+  canSee(context: ProviderContext, who: Writer, place: Place): Promise<boolean>;
+  /** Whether this person is in a team that a policy names. Absent where the provider has no teams of its own. */
+  isInTeam?(
+    context: ProviderContext,
+    who: Writer,
+    team: string,
+    options?: { fresh?: boolean },
+  ): Promise<boolean>;
+  /** Who wrote a text that a signal took up without saying whose it is; undefined where nobody can tell. */
+  writerOf?(context: ProviderContext, anchor: AnchorAddress): Promise<Writer | undefined>;
+  /** Who can have written the changes of a pull request; undefined where nobody can tell. */
+  writersOfPull?(context: ProviderContext, place: Place, pull: string): Promise<Writer[] | undefined>;
   /** Tells one person something that nobody else sees. Absent where the provider has no such way. */
   whisper?(
     context: ProviderContext,
@@ -247,11 +300,11 @@ export interface ProviderAdapter {
   ): Promise<void>;
   /** Checks and splits what an admin gave. Throws a ZodError that names the wrong field. */
   splitCredentials(credentials: unknown): SplitCredentials;
-  /** Asks the provider who these credentials are. */
+  /** Asks the provider who these credentials are, and what they were given, where it says so. */
   whoAmI(
     context: Omit<ProviderContext, 'identity'>,
     detail: Readonly<Record<string, string>>,
-  ): Promise<InstallationIdentity>;
+  ): Promise<InstallationIdentity & { scopes?: string[] }>;
   /** How its app is made and installed there. */
   publishFlow: PublishFlow;
   /** Shows that the agent works, is done, or failed; quick, repeatable, and without an entry of its own in the talk. */

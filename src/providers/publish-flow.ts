@@ -79,6 +79,13 @@ export interface FlowContext {
 
 /** How a publication's app is made and installed at one provider. */
 export interface PublishFlow {
+  /** How people speak to it first, in a sentence. */
+  firstWords: string;
+  /**
+   * Whether its handle is its name in the addresses of its pages, and whether an installation that is made anew in the
+   * same account has another number.
+   */
+  namedBySlug?: true;
   /** Pure. */
   manifest(input: ManifestInput): Record<string, unknown>;
   /** Pure. `state` comes back only from a provider that returns from this page. */

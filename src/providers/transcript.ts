@@ -1,3 +1,5 @@
+import type { Writer } from './provider.ts';
+
 /** One thing that somebody wrote at the provider, as an agent is shown it. */
 export interface TranscriptEntry {
   /** The provider's id of it, by which a tool can be pointed at it. */
@@ -47,6 +49,15 @@ export function renderTranscript(
     ...(leftOut > 0 ? [`(${leftOut} older ones left out)`] : []),
     ...lines,
   ].join('\n');
+}
+
+/** Who wrote these, the agent itself left out. Pure. */
+export function writersOf(entries: readonly TranscriptEntry[]): Writer[] {
+  return entries
+    .filter(({ kind }) => kind !== 'you')
+    .map(({ author, authorId = '', kind }) => ({
+      author: { id: authorId, name: author, kind: kind === 'bot' ? 'bot' : 'person' },
+    }));
 }
 
 /** The beginning of a text, with a note when it was cut. */

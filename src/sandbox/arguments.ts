@@ -1,6 +1,7 @@
 import { existsSync, lstatSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { inside } from './inside.ts';
+import { type ProcMasks, procArguments } from './proc.ts';
 import { hostEtc, ownEtc } from './system-files.ts';
 
 /** What the installed bubblewrap can do. */
@@ -17,6 +18,7 @@ export interface BubblewrapInput {
   home: string;
   trust: string;
   etc: string;
+  proc: ProcMasks;
   nodeFolder: string;
   mounts: readonly { from: string; to: string }[];
   env: Readonly<Record<string, string>>;
@@ -51,7 +53,7 @@ export function bubblewrapArguments(input: BubblewrapInput): string[] {
     ...['--ro-bind', join(input.trust, 'java-trust.jks'), inside.javaTrust],
     ...['--ro-bind', input.nodeFolder, inside.nodeFolder],
     ...input.mounts.flatMap(({ from, to }) => ['--ro-bind', from, to]),
-    ...['--proc', '/proc', '--dev', '/dev'],
+    ...['--proc', '/proc', ...procArguments(input.proc), '--dev', '/dev'],
     ...tmpfs('/dev/shm', input.tmpBytes),
     ...['--remount-ro', '/dev'],
     ...tmpfs('/tmp', input.tmpBytes),
@@ -84,13 +86,15 @@ export interface ChainInput {
   rlimits: readonly string[];
   /** File with the lines of `networkSetup`. */
   network: string;
+  /** What comes before all, still as root: the mount of the session's disk. */
+  mount: readonly string[];
   node: string;
   bootstrap: string;
 }
 
 /**
- * What the worker spawns: each program executes the next, so that the process id stays one. The uid is dropped before
- * anything else, then come the network namespace with its loopback, the limits, and the bootstrap.
+ * What the worker spawns: each program executes the next, so that the process id stays one. Once the disk is mounted
+ * the uid is dropped, then come the network namespace with its loopback, the limits, and the bootstrap.
  */
 export function chainCommand(input: ChainInput): [string, ...string[]] {
   const { programs, uid } = input;
@@ -99,9 +103,13 @@ export function chainCommand(input: ChainInput): [string, ...string[]] {
       ? []
       : [programs.setpriv, `--reuid=${uid}`, `--regid=${uid}`, '--clear-groups', '--no-new-privs'];
   const chain = [
+    ...input.mount,
     ...drop,
     ...[programs.unshare, '--user', '--map-root-user', '--net'],
     ...[programs.sh, '-c', `${programs.ip} -batch "$0" && exec "$@"`, input.network],
+    // From here on the worker's death is ours. Bubblewrap sees to it as well, but only once it is up, and what changes
+    // user or namespace forgets it; until this is set, the bootstrap ends when its IPC channel does.
+    ...[programs.setpriv, '--pdeathsig', 'KILL'],
     ...[programs.prlimit, ...input.rlimits],
     ...[
       input.node,

@@ -12,14 +12,23 @@ import {
   withFilter,
 } from './arguments.ts';
 import { type Cgroups, openCgroups, type SandboxCgroup } from './cgroups.ts';
+import { type DiskPrograms, findDiskPrograms, mountArguments, prepareDisk } from './disk.ts';
+import { watchDisk } from './disk-usage.ts';
 import { sandboxEnvironment } from './environment.ts';
-import { prepareSessionFolders } from './folders.ts';
+import { prepareSessionFolder } from './folders.ts';
 import { findHost, type SandboxHost, usernsAdvice } from './host.ts';
 import { inside } from './inside.ts';
 import { closeHandle, launch } from './launch.ts';
 import { presentLimits, rlimitArguments } from './limits.ts';
+import { type ProcMasks, writeProcMasks } from './proc.ts';
 import { placeRuntime, type Runtime } from './runtime.ts';
-import { type Sandbox, SandboxError, type SandboxPort, type SandboxSpec } from './sandbox.ts';
+import {
+  type Sandbox,
+  SandboxError,
+  type SandboxLimits,
+  type SandboxPort,
+  type SandboxSpec,
+} from './sandbox.ts';
 import { seccompFilter, seccompMachine } from './seccomp.ts';
 import {
   writeNetworkSetup,
@@ -47,16 +56,27 @@ const tmpShare = 0.5;
 /** A uid outside the sessions' range, for the trial. */
 const trialUid = firstSessionUid + sessionUidCount;
 
+const trialLimits: SandboxLimits = {
+  memoryBytes: 512 << 20,
+  maxProcesses: 64,
+  maxFileBytes: 1 << 20,
+  maxOpenFiles: 256,
+  workspaceBytes: 64 << 20,
+};
+
 interface Prepared {
   host: SandboxHost;
   runtime: Runtime;
   etc: string;
+  proc: ProcMasks;
   /** File with the seccomp filter. */
   filter: string;
   /** File with what sets the network of a sandbox up. */
   network: string;
   cgroups: Cgroups;
   features: BubblewrapFeatures;
+  /** Undefined where disks of limited size cannot be mounted. */
+  disks: DiskPrograms | undefined;
 }
 
 /**
@@ -71,6 +91,7 @@ export function createBubblewrapSandbox(options: BubblewrapOptions): SandboxPort
     const host = await findHost(options.path ?? process.env.PATH);
     const runtime = placeRuntime(home, options);
     const etc = writeSystemFiles(home);
+    const proc = writeProcMasks(home);
     const machine = seccompMachine();
     if (!machine) {
       throw new SandboxError(
@@ -82,7 +103,8 @@ export function createBubblewrapSandbox(options: BubblewrapOptions): SandboxPort
     const cgroups = openCgroups();
     await cgroups.sweep();
     const network = writeNetworkSetup(home, networkSetup);
-    const base = { host, runtime, etc, filter, network, cgroups };
+    const disks = await findDiskPrograms(join(home.open, `trial-${process.pid}.disk`), options.path);
+    const base = { host, runtime, etc, proc, filter, network, cgroups, disks };
     if (!host.features.disableUserns) return { ...base, features: host.features };
     // Some hosts refuse the switch; the sandbox stands without it as well.
     const works = await trial({ ...base, features: host.features }).then(
@@ -105,16 +127,19 @@ export function createBubblewrapSandbox(options: BubblewrapOptions): SandboxPort
   async function start(spec: SandboxSpec, with_: Prepared): Promise<Sandbox> {
     refuseRoot(spec.uid);
     const { host, runtime, cgroups } = with_;
-    const folders = prepareSessionFolders(spec.directory, spec.uid);
+    prepareSessionFolder(spec.directory, spec.uid);
+    const { workspaceBytes } = spec.limits;
+    const disk = await prepareDisk({ ...spec, bytes: workspaceBytes, programs: with_.disks });
     const cgroup: SandboxCgroup = cgroups.create(spec.limits);
     const prepare = () => {
       const trust = writeTrust(spec.directory, spec.caCertificatePem);
       const settings = writeSettings(spec.directory, spec.files ?? {});
       const args = bubblewrapArguments({
         features: with_.features,
-        ...folders,
+        ...disk,
         trust,
         etc: with_.etc,
+        proc: with_.proc,
         nodeFolder: runtime.nodeFolder,
         mounts: [...spec.mounts, { from: settings, to: inside.settings }],
         env: sandboxEnvironment(spec.env),
@@ -131,6 +156,7 @@ export function createBubblewrapSandbox(options: BubblewrapOptions): SandboxPort
         rlimits: rlimitArguments(spec.limits, needs, presentLimits()),
         network: with_.network,
         node: runtime.node,
+        mount: disk.image && with_.disks ? mountArguments(with_.disks, disk.image) : [],
         bootstrap: runtime.bootstrap,
       }),
       cgroup,
@@ -139,6 +165,16 @@ export function createBubblewrapSandbox(options: BubblewrapOptions): SandboxPort
       onListener: spec.onListener,
       timeoutMs: options.startTimeoutMs ?? 15_000,
     });
+    if (!disk.image && workspaceBytes !== undefined) {
+      const stop = watchDisk({
+        programs: host.programs,
+        uid: spec.uid,
+        folders: [disk.workspace, disk.home],
+        limitBytes: workspaceBytes,
+        onFull: launched.endFor,
+      });
+      void launched.closed.then(stop);
+    }
     return {
       ...launched,
       enforced: {
@@ -147,6 +183,8 @@ export function createBubblewrapSandbox(options: BubblewrapOptions): SandboxPort
         memory: cgroup.memory,
         processes: cgroup.processes,
         seccomp: true,
+        workspace: disk.image ? 'image' : workspaceBytes === undefined ? 'none' : 'measured',
+        temporary: with_.features.tmpfsSize ? 'sized' : 'memory',
       },
       workspace: inside.workspace,
     };
@@ -169,7 +207,7 @@ export function createBubblewrapSandbox(options: BubblewrapOptions): SandboxPort
           ],
           env: {},
           caCertificatePem: '',
-          limits: { memoryBytes: 512 << 20, maxProcesses: 64, maxFileBytes: 1 << 20, maxOpenFiles: 256 },
+          limits: trialLimits,
           onListener: async (handle: ListenerHandle) => closeHandle(handle),
         },
         with_,

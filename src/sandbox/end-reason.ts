@@ -3,6 +3,8 @@ export interface EndFacts {
   signal: string | null;
   /** We asked for it. */
   closing: boolean;
+  /** Why we ended it, in words. */
+  endedFor?: string | undefined;
   outOfMemory: boolean;
   memoryBytes: number;
   stderr: string;
@@ -10,6 +12,7 @@ export interface EndFacts {
 
 /** Why a sandbox ended, in words for the thread. What the program wrote last is quoted, short and without controls. */
 export function endReason(facts: EndFacts): string {
+  if (facts.endedFor !== undefined) return facts.endedFor;
   if (facts.closing) return 'It was closed.';
   // 128 + 9: bubblewrap's way to say that its child was killed.
   const killed = facts.signal === 'SIGKILL' || facts.code === 137;

@@ -12,7 +12,7 @@ export interface SandboxHost {
   bubblewrap: string;
   version: string;
   features: BubblewrapFeatures;
-  programs: Record<'setpriv' | 'unshare' | 'sh' | 'ip' | 'prlimit', string>;
+  programs: Record<'setpriv' | 'unshare' | 'sh' | 'ip' | 'prlimit' | 'du', string>;
 }
 
 export const installLine = 'apt-get install -y bubblewrap iproute2 util-linux';
@@ -38,7 +38,7 @@ export async function findHost(path: string | undefined): Promise<SandboxHost> {
   // A link in a folder that the session's uid cannot enter would not do.
   const bubblewrap = realpathSync(found);
   const programs = {} as SandboxHost['programs'];
-  for (const name of ['setpriv', 'unshare', 'sh', 'ip', 'prlimit'] as const) {
+  for (const name of ['setpriv', 'unshare', 'sh', 'ip', 'prlimit', 'du'] as const) {
     const found = findProgram(name, path, true);
     if (!found) {
       throw new SandboxError(

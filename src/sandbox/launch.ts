@@ -3,7 +3,7 @@ import { writeFileSync } from 'node:fs';
 import type { ListenerHandle, ListenerRole } from '../vault/egress/protocol.ts';
 import type { BootstrapExec, BootstrapListening } from './bootstrap-protocol.ts';
 import type { SandboxCgroup } from './cgroups.ts';
-import { watchProcess } from './running.ts';
+import { type RunningProcess, watchProcess } from './running.ts';
 import { type Sandbox, SandboxError } from './sandbox.ts';
 
 export interface LaunchInput {
@@ -22,7 +22,7 @@ export interface LaunchInput {
 }
 
 /** What every adapter's sandbox is made of; only what it enforces and where its workspace is differ. */
-export type Launched = Omit<Sandbox, 'enforced' | 'workspace'>;
+export type Launched = Omit<Sandbox, 'enforced' | 'workspace'> & Pick<RunningProcess, 'endFor'>;
 
 /**
  * Spawns the chain with an empty environment, puts it under its limits, hands its listeners to `onListener`, and lets
@@ -57,7 +57,7 @@ export async function launch(input: LaunchInput): Promise<Launched> {
       return end;
     });
     const close = (graceMs?: number) => running.close(graceMs).then(() => closed);
-    return { stdin, stdout, stderr, listeners, pid, closed, close };
+    return { stdin, stdout, stderr, listeners, pid, closed, close, endFor: running.endFor };
   } catch (error) {
     await running.close(0);
     for (const handle of listeners) closeHandle(handle);

@@ -4,6 +4,12 @@ import type { SandboxLimits } from './sandbox.ts';
 /** What Node 24 maps writable and does not touch (570 MiB as measured); RLIMIT_DATA counts it all the same. */
 const mappedBytes = 640 * 1024 * 1024;
 
+/**
+ * A core dump is never smaller than a page, so there is none; and unlike 0, which does not count where the host pipes
+ * dumps to a program, 1 means to the kernel that this one is not to be piped either (`fs/coredump.c`).
+ */
+const noCore = 1;
+
 /** Which of the limits rlimits have to enforce, because no cgroup does. */
 export interface RlimitNeeds {
   memory: boolean;
@@ -18,7 +24,7 @@ export interface RlimitNeeds {
 export function rlimitArguments(limits: SandboxLimits, needs: RlimitNeeds, present: string): string[] {
   const clamp = (name: string, wanted: number) => Math.min(wanted, hardLimit(present, name));
   return [
-    '--core=0',
+    `--core=${noCore}`,
     `--nofile=${clamp('Max open files', limits.maxOpenFiles)}`,
     `--fsize=${clamp('Max file size', limits.maxFileBytes)}`,
     ...(needs.memory ? [`--data=${clamp('Max data size', limits.memoryBytes + mappedBytes)}`] : []),

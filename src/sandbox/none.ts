@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { Home } from '../store/home.ts';
 import { sandboxEnvironment } from './environment.ts';
-import { prepareSessionFolders } from './folders.ts';
+import { prepareSessionFolder, prepareWritable } from './folders.ts';
 import { inside } from './inside.ts';
 import { launch } from './launch.ts';
 import { placeRuntime } from './runtime.ts';
@@ -29,7 +29,8 @@ export function createNoSandbox(options: NoSandboxOptions): SandboxPort {
     async open(spec) {
       logger.warn({ session: spec.sessionId }, 'an agent starts WITHOUT ISOLATION (TAGALONG_SANDBOX=none)');
       const runtime = placeRuntime(home, options);
-      const folders = prepareSessionFolders(spec.directory, spec.uid);
+      prepareSessionFolder(spec.directory, spec.uid);
+      const folders = prepareWritable(spec.directory, spec.uid);
       const trust = writeTrust(spec.directory, spec.caCertificatePem);
       const outside = outsidePaths(spec, runtime.nodeFolder, folders.workspace);
       writeSettings(spec.directory, outside.values(spec.files ?? {}));
@@ -64,6 +65,8 @@ export function createNoSandbox(options: NoSandboxOptions): SandboxPort {
           memory: 'none',
           processes: 'none',
           seccomp: false,
+          workspace: 'none',
+          temporary: 'none',
         },
         workspace: folders.workspace,
       };

@@ -17,6 +17,8 @@ export interface RunningProcess {
   pid: number;
   closed: Promise<SandboxEnd>;
   close(graceMs?: number): Promise<SandboxEnd>;
+  /** Kills it, with a reason of ours for the thread. */
+  endFor(reason: string): void;
   /** The last 16 KiB of what it wrote to stderr. */
   errorTail(): string;
 }
@@ -41,6 +43,7 @@ export function watchProcess(input: RunningInput): RunningProcess {
   // A pipe to what has ended breaks; the end is told by `closed`.
   for (const stream of [child.stdin, child.stdout, child.stderr]) stream?.on('error', () => {});
   let closing = false;
+  let endedFor: string | undefined;
   const errorTail = () => tail.toString('utf8');
   const closed = new Promise<{ code: number | null; signal: string | null }>((resolve) => {
     child.once('exit', (code, signalName) => resolve({ code, signal: signalName }));
@@ -51,20 +54,27 @@ export function watchProcess(input: RunningInput): RunningProcess {
     const reason = endReason({
       ...exit,
       closing,
+      endedFor,
       outOfMemory,
       memoryBytes: input.memoryBytes,
       stderr: errorTail(),
     });
     return { ...exit, reason };
   });
+  const close = async (graceMs: number = defaultGraceMs) => {
+    closing = true;
+    if (child.exitCode === null && child.signalCode === null) await endProcess(child, pid, graceMs, closed);
+    return closed;
+  };
   return {
     pid,
     closed,
     errorTail,
-    async close(graceMs = defaultGraceMs) {
-      closing = true;
-      if (child.exitCode === null && child.signalCode === null) await endProcess(child, pid, graceMs, closed);
-      return closed;
+    close,
+    endFor(reason) {
+      if (!closing) endedFor = reason;
+      // What cannot be killed is told by whoever closes it.
+      close(0).catch(() => {});
     },
   };
 }

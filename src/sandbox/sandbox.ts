@@ -6,6 +6,8 @@ export interface SandboxLimits {
   maxProcesses: number;
   maxFileBytes: number;
   maxOpenFiles: number;
+  /** What workspace and home may hold together; undefined for no limit. */
+  workspaceBytes?: number;
 }
 
 export interface SandboxSpec {
@@ -37,6 +39,13 @@ export interface Enforcement {
   memory: 'cgroup1' | 'cgroup2' | 'rlimit' | 'none';
   processes: 'cgroup1' | 'cgroup2' | 'rlimit' | 'none';
   seccomp: boolean;
+  /**
+   * How the size of workspace and home is held: by a file system of that size, or by measuring every few seconds and
+   * ending what went beyond.
+   */
+  workspace: 'image' | 'measured' | 'none';
+  /** Whether /tmp and its like have a size; they count as memory everywhere. */
+  temporary: 'sized' | 'memory' | 'none';
 }
 
 export interface SandboxEnd {

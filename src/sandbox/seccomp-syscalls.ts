@@ -88,6 +88,8 @@ export const judgedCalls = {
   clone: [56, 220],
   ioctl: [16, 29],
   personality: [135, 92],
+  setrlimit: [160, 164],
+  prlimit64: [302, 261],
 } as const satisfies Record<string, Numbers>;
 
 /** The highest number that was looked through; what is newer is answered as missing. */

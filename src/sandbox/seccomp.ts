@@ -15,6 +15,7 @@ const AF = { UNIX: 1, INET: 2, INET6: 10, NETLINK: 16 };
 const SOCK = { STREAM: 1, DGRAM: 2, RAW: 3, typeMask: 0xf };
 const IPPROTO = { any: 0, TCP: 6, UDP: 17 };
 const NETLINK_ROUTE = 0;
+const RLIMIT_CORE = 4;
 /** CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET. */
 const newNamespace = 0x7e020000;
 /** Push bytes into the input of a terminal (TIOCSTI), paste into it (TIOCLINUX), load a line discipline (TIOCSETD). */
@@ -135,6 +136,18 @@ export function seccompFilter(machine: SeccompMachine): Buffer {
   p.label('personality');
   p.load(at.argument(0));
   p.oneOf(personalities, 'allow', 'refuse');
+
+  // Asking for the limit on core dumps is fine, setting it is not: 0 would let the host's handler have them.
+  p.label('setrlimit');
+  p.load(at.argument(0));
+  p.jump(op.jumpEqual, RLIMIT_CORE, 'refuse', 'allow');
+  p.label('prlimit64');
+  p.load(at.argument(1));
+  p.jump(op.jumpEqual, RLIMIT_CORE, undefined, 'allow');
+  p.load(at.argument(2));
+  p.jump(op.jumpEqual, 0, undefined, 'refuse');
+  p.load(at.argument(2) + 4);
+  p.jump(op.jumpEqual, 0, 'allow', 'refuse');
 
   p.label('allow');
   p.answer(verdict.allow);

@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto';
-import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { rootCertificates } from 'node:tls';
 import type { Home } from '../store/home.ts';
 import { inside } from './inside.ts';
 import { javaTrustStore } from './java-trust.ts';
+import { writeReadable } from './write-readable.ts';
 
 const files: Readonly<Record<string, string>> = {
   passwd: `${inside.user}:x:${inside.uid}:${inside.uid}::${inside.home}:/bin/bash\nnobody:x:65534:65534::/nonexistent:/usr/sbin/nologin\n`,
@@ -94,14 +95,4 @@ function writeNamedByContent(folder: string, content: Buffer, extension: string)
   const path = join(folder, `${name}.${extension}`);
   writeReadable(path, content);
   return path;
-}
-
-function writeReadable(path: string, content: string | Buffer): void {
-  try {
-    if (readFileSync(path).equals(Buffer.from(content))) return;
-  } catch {
-    // Missing: written below.
-  }
-  writeFileSync(path, content);
-  chmodSync(path, 0o644);
 }

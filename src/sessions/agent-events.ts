@@ -1,8 +1,8 @@
 import type { AgentUpdate } from '../agents/program.ts';
 import type { NewEvent } from './event-log.ts';
 
-/** What one update of an agent program is in the log, in the types of the Managed Agents API. Pure. */
-export function agentEvent(update: AgentUpdate): NewEvent {
+/** What one update of an agent program is in the log, in the types of the Managed Agents API; undefined for what is told elsewhere. Pure. */
+export function agentEvent(update: AgentUpdate): NewEvent | undefined {
   switch (update.kind) {
     case 'message':
       return { type: 'agent.message', payload: { content: [{ type: 'text', text: update.text }] } };
@@ -39,18 +39,8 @@ export function agentEvent(update: AgentUpdate): NewEvent {
     case 'plan':
       return { type: 'tagalong.plan', payload: { entries: update.entries } };
     case 'usage':
-      return {
-        type: 'span.model_request_end',
-        payload: {
-          is_error: false,
-          model_usage: {
-            input_tokens: update.inputTokens,
-            output_tokens: update.outputTokens,
-            cache_read_input_tokens: update.cacheReadTokens ?? 0,
-            cache_creation_input_tokens: update.cacheWriteTokens ?? 0,
-          },
-        },
-      };
+      // The egress process has read what the model itself said of each request.
+      return undefined;
     case 'diff':
       return {
         type: 'tagalong.file_change',

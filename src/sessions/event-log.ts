@@ -1,45 +1,9 @@
-import { sql } from 'drizzle-orm';
-import type { Database, Transaction } from '../store/connection.ts';
-import { newId } from '../store/ids.ts';
+import type { Database } from '../store/connection.ts';
 import { withOrganization } from '../store/organization.ts';
-import { sessionEvents } from '../store/schema.ts';
+import { appendEvents, eventsChannel, type NewEvent } from '../store/session-events.ts';
 import { assertLease, type Lease } from './lease.ts';
 
-/** The channel on which readers of event streams listen; its payload is the session's id. */
-export const eventsChannel = 'tagalong_events';
-
-export interface NewEvent {
-  /** Given where the caller must know it beforehand. */
-  id?: string;
-  /** A type of the Managed Agents API, or one of ours with the prefix `tagalong.`. */
-  type: string;
-  payload: Record<string, unknown>;
-  /** Null while a user's message waits. */
-  processedAt?: Date | null;
-}
-
-/** Appends events in this transaction and tells the readers when it commits. */
-export async function appendEvents(
-  tx: Transaction,
-  organizationId: string,
-  sessionId: string,
-  turnId: string | null,
-  events: readonly NewEvent[],
-): Promise<void> {
-  if (events.length === 0) return;
-  await tx.insert(sessionEvents).values(
-    events.map((event) => ({
-      id: event.id ?? newId('sevt'),
-      organizationId,
-      sessionId,
-      turnId,
-      type: event.type,
-      payload: event.payload,
-      ...(event.processedAt === undefined ? {} : { processedAt: event.processedAt }),
-    })),
-  );
-  await tx.execute(sql`select pg_notify(${eventsChannel}, ${sessionId})`);
-}
+export { appendEvents, eventsChannel, type NewEvent };
 
 /**
  * Writes the events of a running turn in order, off the path of the agent: what arrives while one transaction runs

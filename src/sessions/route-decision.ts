@@ -1,5 +1,6 @@
-import { isNamed, readPolicy } from '../capabilities/policy.ts';
+import { readPolicy } from '../capabilities/policy.ts';
 import { vote } from '../outbound/approvals/decide.ts';
+import { hasAuthority, reputeOf } from '../outbound/authority.ts';
 import type { ProviderAdapter } from '../providers/provider.ts';
 import { withOrganization } from '../store/organization.ts';
 import { findAnchor } from './anchors.ts';
@@ -26,11 +27,9 @@ export async function followDecision(
   const { publication } = routed;
   const { author } = signal;
   const handle = signal.authorHint?.login;
-  const { people } = readPolicy(publication.policy).authority;
-  const hasAuthority =
-    author.kind === 'person' &&
-    (isNamed(people, { id: author.id, handle }) ||
-      (await adapter.mayAddress(contextOf(dependencies, routed), signal, { fresh: true })).allowed);
+  const rules = readPolicy(publication.policy).authority;
+  const repute = await reputeOf(adapter, contextOf(dependencies, routed), rules, signal, { fresh: true });
+  const counts = author.kind === 'person' && hasAuthority(repute);
   const outcome = await withOrganization(dependencies.database, publication.organizationId, async (tx) => {
     const anchored = await findAnchor(tx, publication.id, signal.anchor.key);
     return vote(
@@ -41,7 +40,7 @@ export async function followDecision(
         // Where no session listens, nothing was asked.
         anchorId: anchored?.anchorId ?? '',
         decision: signal.decision,
-        voter: { ...author, hasAuthority, ...(handle !== undefined && { handle }) },
+        voter: { ...author, hasAuthority: counts, ...(handle !== undefined && { handle }) },
         now: dependencies.clock(),
       },
     );

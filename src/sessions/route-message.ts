@@ -1,13 +1,14 @@
 import { and, eq, sql } from 'drizzle-orm';
 import { readPolicy } from '../capabilities/policy.ts';
+import { reputeOf } from '../outbound/authority.ts';
 import type { Asked, ProviderAdapter } from '../providers/provider.ts';
 import type { Transaction } from '../store/connection.ts';
 import { enqueue } from '../store/jobs.ts';
 import { withOrganization } from '../store/organization.ts';
-import { actions, deliveries, messages } from '../store/schema.ts';
+import { actions, deliveries, type MessageAuthor, messages } from '../store/schema.ts';
 import { ensureAnchor, findAnchor } from './anchors.ts';
 import { type Crossed, crossedBotLimit, crossedLimit, sayOnce } from './authority/limits.ts';
-import { needsJudgement, type Weight, weigh } from './authority/weigh.ts';
+import { type Weight, weigh } from './authority/weigh.ts';
 import { keepContext } from './context-message.ts';
 import { addMessage } from './messages.ts';
 import {
@@ -53,10 +54,7 @@ export async function followMessage(
   const weight = await weightOf(dependencies, adapter, routed, heard);
   const signal: MessageSignal = weight.isBot ? { ...heard, author: { ...heard.author, kind: 'bot' } } : heard;
   if (!weight.addresses) return refuse(dependencies, adapter, routed, signal, weight);
-  const taken = signal.takenUp && {
-    ...signal.takenUp,
-    weight: await weightOf(dependencies, adapter, routed, { ...signal.takenUp, anchor: signal.anchor }),
-  };
+  const taken = await takenFromOutsider(dependencies, adapter, routed, signal);
 
   return withOrganization(database, organizationId, async (tx) => {
     const stop = await obstacle(tx, routed, signal, before.anchored?.anchorId);
@@ -66,9 +64,13 @@ export async function followMessage(
       if (said) await sayLimit(tx, adapter, routed, signal.anchor, stop.crossed.text);
       return { kind: 'ignored', reason: `limit_reached: ${stop.crossed.text}` };
     }
-    return admit(tx, routed, signal, weight, taken?.weight.authority === false ? taken : undefined);
+    return admit(tx, routed, signal, weight, taken);
   });
 }
+
+type OutsiderText = NonNullable<MessageSignal['takenUp']> & { author: MessageAuthor };
+
+const nobodyKnown: MessageAuthor = { id: 'unknown', name: 'somebody unknown', kind: 'person' };
 
 /** What an author's words count for here, asking the provider where that is needed. */
 async function weightOf(
@@ -78,11 +80,33 @@ async function weightOf(
   who: Asked,
 ): Promise<Weight> {
   const rules = readPolicy(routed.publication.policy).authority;
-  const asked = { rules, author: who.author, handle: who.authorHint?.login };
-  const judgement = needsJudgement(asked)
-    ? await adapter.mayAddress(contextOf(dependencies, routed), who)
-    : undefined;
-  return weigh({ ...asked, placeNames: adapter.placeNames(who.anchor.place), judgement });
+  const { named, judgement } = await reputeOf(adapter, contextOf(dependencies, routed), rules, who);
+  return weigh({
+    rules,
+    author: who.author,
+    handle: who.authorHint?.login,
+    placeNames: adapter.placeNames(who.anchor.place),
+    judgement,
+    inTeam: named && judgement !== undefined,
+  });
+}
+
+/** The text that a signal took up, where its writer has no authority or is not known. */
+async function takenFromOutsider(
+  dependencies: RouteDependencies,
+  adapter: ProviderAdapter,
+  routed: Routed,
+  { takenUp, anchor, author }: MessageSignal,
+): Promise<OutsiderText | undefined> {
+  if (!takenUp) return undefined;
+  const { author: told, authorHint } = takenUp;
+  const writer = told
+    ? { author: told, ...(authorHint && { authorHint }) }
+    : await adapter.writerOf?.(contextOf(dependencies, routed), anchor);
+  if (!writer) return { ...takenUp, author: nobodyKnown };
+  if (writer.author.id === author.id) return undefined;
+  const weight = await weightOf(dependencies, adapter, routed, { ...writer, anchor });
+  return weight.authority ? undefined : { ...takenUp, author: writer.author };
 }
 
 /** Where a session listens, the words of a person who may not instruct it are kept as context; elsewhere they start nothing. */
@@ -140,7 +164,7 @@ async function admit(
   routed: Routed,
   signal: MessageSignal,
   weight: Weight,
-  outsider: MessageSignal['takenUp'],
+  outsider: OutsiderText | undefined,
 ): Promise<Outcome> {
   const { publication, installation, delivery } = routed;
   const { organizationId } = publication;

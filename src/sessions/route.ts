@@ -1,9 +1,11 @@
 import { eq } from 'drizzle-orm';
+import { resumeSending } from '../outbound/sweep.ts';
 import type { ProviderAdapter, Signal } from '../providers/provider.ts';
 import type { Transaction } from '../store/connection.ts';
 import { enqueue, type Jobs } from '../store/jobs.ts';
 import { withOrganization } from '../store/organization.ts';
-import { nextPublicationState, type PublicationEvent } from '../store/publication-states.ts';
+import { changePublicationState } from '../store/publication-changes.ts';
+import type { PublicationEvent } from '../store/publication-states.ts';
 import { deliveries, installations, publications } from '../store/schema.ts';
 import { findAnchor, type PublicationRow } from './anchors.ts';
 import { followDecision } from './route-decision.ts';
@@ -114,17 +116,11 @@ async function follow(
         // A word of an installation is not believed without asking: the provider's API says where it is.
         if (change === 'installed') return askWhereInstalled(tx, publication);
         const [event, stateReason] = lifecycleEvents[change];
-        const [row] = await tx
-          .select()
-          .from(publications)
-          .where(eq(publications.id, publication.id))
-          .for('update');
-        const state = row && nextPublicationState(row.state, event);
-        if (!row || !state || state === row.state) return;
-        await tx
-          .update(publications)
-          .set({ state, stateReason, updatedAt: new Date() })
-          .where(eq(publications.id, publication.id));
+        const now = dependencies.clock();
+        const changed = await changePublicationState(tx, publication.id, event, stateReason, now);
+        if (changed?.state === 'live') await resumeSending(tx, publication.id);
+        // Taken for revoked meanwhile: what the provider's API says now decides.
+        if (change === 'unsuspended' && !changed) await askWhereInstalled(tx, publication);
       });
       return { kind: 'routed' };
     }

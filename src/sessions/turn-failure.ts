@@ -8,6 +8,7 @@ const advice: Record<AgentError['code'], string> = {
   protocol: 'The people who run me need to look at it.',
   died: 'Please tag me again; what is in the workspace is kept.',
   flood: 'Please tag me again with a smaller step.',
+  disk_full: 'Please tag me again and say what I may delete.',
   model_failed: 'Please tag me again in a moment; if it goes on, tell the people who run me.',
 };
 

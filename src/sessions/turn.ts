@@ -165,7 +165,8 @@ export function createTurnRunner(dependencies: TurnDependencies): TurnRunner {
     try {
       return await Promise.race([
         session.connection.prompt(text, (update) => {
-          if (!isOver) log.add(agentEvent(update));
+          const event = agentEvent(update);
+          if (!isOver && event) log.add(event);
         }),
         diedWithin(session),
         ending.enforcedOn(session.connection),

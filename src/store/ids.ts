@@ -9,6 +9,8 @@ export type IdPrefix =
   | 'secret'
   | 'vlt'
   | 'cred'
+  | 'grant'
+  | 'env'
   | 'dlv'
   | 'anchor'
   | 'sesn'
@@ -17,7 +19,8 @@ export type IdPrefix =
   | 'sevt'
   | 'action'
   | 'apr'
-  | 'apr'
+  | 'ntc'
+  | 'nurl'
   | 'out'
   | 'egr'
   | 'key'
@@ -32,6 +35,20 @@ const alphabet = '0123456789abcdefghijklmnopqrstuvwxyz';
 export function newId(prefix: IdPrefix, now: number = Date.now()): string {
   const time = now.toString(36).padStart(9, '0');
   let chance = '';
-  for (const byte of randomBytes(15)) chance += alphabet[byte % 36];
+  for (const byte of chanceBytes()) chance += alphabet[byte % 36];
   return `${prefix}_${time}${chance}`;
+}
+
+const bytesEach = 15;
+let drawn = Buffer.alloc(0);
+let used = 0;
+
+/** Drawn for many ids at once: to ask for few bytes costs as much as to ask for many. */
+function chanceBytes(): Buffer {
+  if (used >= drawn.length) {
+    drawn = randomBytes(bytesEach * 256);
+    used = 0;
+  }
+  used += bytesEach;
+  return drawn.subarray(used - bytesEach, used);
 }

@@ -17,6 +17,8 @@ export interface Jobs {
   };
   /** Ask the provider where a publication is installed. */
   confirm: { organizationId: string; publicationId: string };
+  /** Send one notice to one of the organization's notification addresses. */
+  notify: { organizationId: string; noticeId: string; urlId: string };
   /** Send what waits in one anchor's outbox, in order. */
   send: { organizationId: string; anchorId: string };
 }

@@ -59,6 +59,7 @@ export function ruleMatches(rule: CredentialRule, request: MatchedRequest): bool
     if (dot <= 0 || request.host.slice(dot + 1) !== rule.host) return false;
   } else if (request.host !== rule.host) return false;
   if (rule.methods && !rule.methods.includes(request.method)) return false;
+  if (rule.segments.length === 0) return true;
   const asked = segmentsOf(request.path);
   return rule.segments.every((segment, i) => asked[i] === segment);
 }
@@ -83,14 +84,14 @@ export function rulesTie(a: CredentialRule, b: CredentialRule): boolean {
 }
 
 /** The one that says most of those that stand for a request; of equals the first, as their vaults are listed. */
-export function mostSpecific<T extends { rule: CredentialRule }>(
+export function mostSpecific<T extends { rule: CredentialRule | undefined }>(
   candidates: readonly T[],
   request: MatchedRequest,
 ): T | undefined {
   let best: T | undefined;
   for (const candidate of candidates) {
-    if (!ruleMatches(candidate.rule, request)) continue;
-    if (!best || compareRules(candidate.rule, best.rule) < 0) best = candidate;
+    if (!candidate.rule || !ruleMatches(candidate.rule, request)) continue;
+    if (!best?.rule || compareRules(candidate.rule, best.rule) < 0) best = candidate;
   }
   return best;
 }

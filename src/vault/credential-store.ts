@@ -1,8 +1,9 @@
 import { and, eq, or } from 'drizzle-orm';
 import type { Database } from '../store/connection.ts';
+import { clientKinds } from '../store/credential-kinds.ts';
 import { withOrganization } from '../store/organization.ts';
 import { type CredentialKind, credentials, installations, publications } from '../store/schema.ts';
-import { organizationPublicKey } from './keys.ts';
+import { organizationPublicKey, type RootKeys, writingKey } from './keys.ts';
 import { credentialBinding, openCredential, sealCredential } from './seal.ts';
 import { TimedCache } from './timed-cache.ts';
 import type { VaultCredential } from './vault-credential.ts';
@@ -38,8 +39,6 @@ export class CredentialError extends Error {
 /** What a request needs of a principal: its token, or the client secret by which codes become tokens. */
 export type CredentialUse = 'token' | 'client';
 
-const clientKinds: readonly CredentialKind[] = ['slack_client', 'linear_client'];
-
 /** How long a replaced or removed credential may still be used. */
 export const credentialTtlMs = 1_000;
 /** A version of a credential never changes; this bounds how long its value stays in memory unused. */
@@ -49,15 +48,15 @@ const usedEveryMs = 60_000;
 /** Finds and opens the credential of an installation, or of a publication whose installation is not known yet. */
 export class CredentialStore {
   readonly #database: Database;
-  readonly #rootKey: Uint8Array;
+  readonly #rootKeys: RootKeys;
   readonly #opened: TimedCache<OpenCredential>;
   readonly #vaultSecrets: TimedCache<Record<string, string>>;
   readonly #usedAt = new Map<string, number>();
   readonly #now: () => number;
 
-  constructor(database: Database, rootKey: Uint8Array, now: () => number = Date.now) {
+  constructor(database: Database, rootKeys: RootKeys, now: () => number = Date.now) {
     this.#database = database;
-    this.#rootKey = rootKey;
+    this.#rootKeys = rootKeys;
     this.#opened = new TimedCache(credentialTtlMs, 1_000, now);
     this.#vaultSecrets = new TimedCache(vaultTtlMs, 1_000, now);
     this.#now = now;
@@ -116,7 +115,7 @@ export class CredentialStore {
   ): Promise<number | undefined> {
     const { organizationId, id, version } = credential;
     const sealed = await sealCredential(
-      organizationPublicKey(this.#rootKey, organizationId),
+      organizationPublicKey(writingKey(this.#rootKeys), organizationId),
       credentialBinding(organizationId, id),
       secret,
     );
@@ -206,7 +205,7 @@ export class CredentialStore {
 
   async #open(organizationId: string, id: string, sealed: string): Promise<Record<string, string>> {
     try {
-      return await openCredential(this.#rootKey, credentialBinding(organizationId, id), sealed);
+      return await openCredential(this.#rootKeys, credentialBinding(organizationId, id), sealed);
     } catch (cause) {
       throw new CredentialError(
         'unreadable',

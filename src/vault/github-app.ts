@@ -1,4 +1,5 @@
 import { createPrivateKey } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { SignJWT } from 'jose';
 import { CredentialError, type OpenCredential } from './credential-store.ts';
 
@@ -53,6 +54,9 @@ export type Mint = (
   body: object,
 ) => Promise<MintAnswer>;
 
+/** Takes a token back: `DELETE /installation/token`, with it. Answers the status. */
+export type Revoke = (credential: OpenCredential, token: string) => Promise<number>;
+
 /** GitHub did not give a token. `narrowing`: it will not give one for just these repositories. */
 export class TokenError extends Error {
   override name = 'TokenError';
@@ -73,29 +77,42 @@ interface Token {
 
 const renewBeforeMs = 5 * 60_000;
 const maxTokens = 1_000;
+/** Between the tries to take a token back. */
+const revokePausesMs = [500, 4_000];
+
+interface Entry {
+  credential: OpenCredential;
+  token: Promise<Token>;
+  /** Whose it is; nobody's in particular when it is for the whole installation. */
+  sessions: Set<string>;
+}
 
 /**
  * Installation tokens, in memory only: one per credential version and set of repositories, minted once for all who
- * wait, and renewed five minutes before the end.
+ * wait, renewed five minutes before the end, and taken back when the last session that had it has ended.
  */
 export class InstallationTokens {
-  readonly #tokens = new Map<string, Promise<Token>>();
+  readonly #tokens = new Map<string, Entry>();
+  readonly #revoking = new Set<Promise<void>>();
   readonly #mint: Mint;
+  readonly #revoke: Revoke | undefined;
   readonly #now: () => number;
 
-  constructor(mint: Mint, now: () => number = Date.now) {
+  constructor(mint: Mint, now: () => number = Date.now, revoke?: Revoke) {
     this.#mint = mint;
     this.#now = now;
+    this.#revoke = revoke;
   }
 
   /**
    * A token for the whole installation, or for these repositories (`owner/repo`) only. `stale` is one that GitHub
-   * just refused. Rejects with a TokenError or a CredentialError.
+   * just refused; `sessionId` says for whom it is. Rejects with a TokenError or a CredentialError.
    */
   async get(
     credential: OpenCredential,
     repositories: readonly string[] | undefined,
     stale?: string,
+    sessionId?: string,
   ): Promise<string> {
     const names = repositories?.map((repository) => repository.split('/')[1] ?? '').sort();
     const key = JSON.stringify([
@@ -106,22 +123,54 @@ export class InstallationTokens {
     ]);
     const known = this.#tokens.get(key);
     if (known) {
-      const token = await known.catch(() => undefined);
+      if (sessionId !== undefined) known.sessions.add(sessionId);
+      const token = await known.token.catch(() => undefined);
       if (token && token.renewAt > this.#now() && token.value !== stale) return token.value;
       // Only the first who finds it old mints; the others wait for what that one put in its place.
       if (this.#tokens.get(key) === known) this.#tokens.delete(key);
     }
     let waiting = this.#tokens.get(key);
     if (!waiting) {
-      waiting = this.#request(credential, names);
-      this.#tokens.set(key, waiting);
-      waiting.catch(() => this.#tokens.delete(key));
+      const entry = { credential, token: this.#request(credential, names), sessions: new Set<string>() };
+      for (const each of known?.sessions ?? []) entry.sessions.add(each);
+      this.#tokens.set(key, entry);
+      entry.token.catch(() => {
+        if (this.#tokens.get(key) === entry) this.#tokens.delete(key);
+      });
+      waiting = entry;
       if (this.#tokens.size > maxTokens) {
         const [oldest] = this.#tokens.keys();
         if (oldest !== undefined) this.#tokens.delete(oldest);
       }
     }
-    return (await waiting).value;
+    if (sessionId !== undefined) waiting.sessions.add(sessionId);
+    return (await waiting.token).value;
+  }
+
+  /** A session has ended: tokens that only it had are taken back, in the background. What fails ends within the hour. */
+  release(sessionId: string): void {
+    for (const [key, entry] of this.#tokens) {
+      if (!entry.sessions.delete(sessionId) || entry.sessions.size > 0) continue;
+      this.#tokens.delete(key);
+      const revoking = this.#takeBack(entry).finally(() => this.#revoking.delete(revoking));
+      this.#revoking.add(revoking);
+    }
+  }
+
+  /** Resolves when nothing is being taken back any more. */
+  async settled(): Promise<void> {
+    await Promise.all(this.#revoking);
+  }
+
+  async #takeBack({ credential, token }: Entry): Promise<void> {
+    const value = (await token.catch(() => undefined))?.value;
+    if (value === undefined || !this.#revoke) return;
+    for (const pauseMs of [...revokePausesMs, undefined]) {
+      const status = await this.#revoke(credential, value).catch(() => 503);
+      // Any other answer says that it is gone, or that it will say the same again.
+      if ((status < 500 && status !== 429) || pauseMs === undefined) return;
+      await sleep(pauseMs, undefined, { ref: false });
+    }
   }
 
   async #request(credential: OpenCredential, names: string[] | undefined): Promise<Token> {

@@ -11,6 +11,19 @@ export interface SymmetricKey {
 /** Opens and seals webhook signing secrets; derived for the gateway and for nothing else. */
 export type WebhookKey = SymmetricKey;
 
+/** A root key; while it is replaced, the one that is written with, and those that can only be read with. */
+export type RootKeys = Uint8Array | readonly [writing: Uint8Array, ...readable: Uint8Array[]];
+
+/** All that can be read with, the one that is written with first. */
+export function readableKeys(keys: RootKeys): readonly Uint8Array[] {
+  return keys instanceof Uint8Array ? [keys] : keys;
+}
+
+/** The one that is written with. */
+export function writingKey(keys: RootKeys): Uint8Array {
+  return keys instanceof Uint8Array ? keys : keys[0];
+}
+
 const salt = 'tagalong';
 /** DER of a PKCS#8 X25519 private key up to its 32 bytes (RFC 8410, section 7). */
 const x25519Prefix = Buffer.from('302e020100300506032b656e04220420', 'hex');

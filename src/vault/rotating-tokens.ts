@@ -1,5 +1,6 @@
 import { CredentialError, type CredentialStore, type OpenCredential } from './credential-store.ts';
 import { TokenError } from './github-app.ts';
+import { TimedCache } from './timed-cache.ts';
 
 /** Sends one refreshing call: a form to the provider's token endpoint. */
 export type PostForm = (
@@ -9,6 +10,9 @@ export type PostForm = (
   form: Record<string, string>,
 ) => Promise<{ status: number; body: unknown }>;
 
+/** Told, and waited for, when a provider refuses to refresh the newest token of a credential. */
+export type OnRefused = (credential: OpenCredential, message: string) => Promise<void>;
+
 /** Where a kind of token is refreshed, and under which names its answer and its secret have it. */
 const endpoints = {
   linear_app: { host: 'api.linear.app', path: '/oauth/token', field: 'access_token' },
@@ -17,6 +21,10 @@ const endpoints = {
 
 const renewBeforeMs = 5 * 60_000;
 const maxRemembered = 1_000;
+/** When to look for what another process stored, each after the one before. */
+const storedByAnotherMs = [0, 200, 600];
+/** A refusal is the answer for so long, so that not every request asks again. */
+const refusedTtlMs = 60_000;
 
 interface Remembered {
   version: number;
@@ -33,13 +41,23 @@ export class RotatingTokens {
   readonly #credentials: CredentialStore;
   readonly #post: PostForm;
   readonly #now: () => number;
+  readonly #onRefused: OnRefused;
+  /** By credential and version. */
+  readonly #refused: TimedCache<TokenError>;
   readonly #refreshing = new Map<string, Promise<Remembered>>();
   readonly #known = new Map<string, Remembered>();
 
-  constructor(credentials: CredentialStore, post: PostForm, now: () => number = Date.now) {
+  constructor(
+    credentials: CredentialStore,
+    post: PostForm,
+    now: () => number = Date.now,
+    onRefused: OnRefused = async () => {},
+  ) {
     this.#credentials = credentials;
     this.#post = post;
     this.#now = now;
+    this.#onRefused = onRefused;
+    this.#refused = new TimedCache(refusedTtlMs, maxRemembered, now);
   }
 
   /** The token of a credential. Rejects with a TokenError when the provider refuses to refresh it. */
@@ -66,6 +84,8 @@ export class RotatingTokens {
     const credential = await this.#credentials.readAnew(stale);
     const read = remembered(credential, kind);
     if (read.expiresAtMs > this.#now() + renewBeforeMs) return this.#remember(credential.id, read);
+    const refusal = this.#refused.peek(`${credential.id} ${credential.version}`);
+    if (refusal) throw await refusal;
     const client = await this.#credentials.find(
       credential.organizationId,
       credential.publicationId,
@@ -84,12 +104,13 @@ export class RotatingTokens {
       throw new TokenError('unavailable', status, `${host} answered ${status} when a token was refreshed.`);
     }
     if (status !== 200 || typeof token !== 'string') {
+      const newer = await this.#storedByAnother(credential, kind);
+      if (newer) return this.#remember(credential.id, newer);
       const said = typeof answer.error === 'string' ? answer.error : String(status);
-      throw new TokenError(
-        'refused',
-        status,
-        `${host} refused to refresh the token (${said}). Install the app again.`,
-      );
+      const message = `${host} refused to refresh the token (${said}). Install the app again.`;
+      await this.#onRefused(credential, message);
+      const refused = new TokenError('refused', status, message);
+      throw await this.#refused.get(`${credential.id} ${credential.version}`, async () => refused);
     }
     const expiresAtMs = this.#now() + (typeof seconds === 'number' ? seconds : 3_600) * 1000;
     const secret = {
@@ -102,6 +123,19 @@ export class RotatingTokens {
     if (version !== undefined) return this.#remember(credential.id, { version, token, expiresAtMs });
     // Another process was first; its token is the one that counts.
     return this.#remember(credential.id, remembered(await this.#credentials.readAnew(stale), kind));
+  }
+
+  /** A refresh token works once: another process may have used it up, and is about to store what it got. */
+  async #storedByAnother(
+    credential: OpenCredential,
+    kind: keyof typeof endpoints,
+  ): Promise<Remembered | undefined> {
+    for (const delayMs of storedByAnotherMs) {
+      await new Promise((resolve) => setTimeout(resolve, delayMs));
+      const newer = remembered(await this.#credentials.readAnew(credential), kind);
+      if (newer.version > credential.version) return newer;
+    }
+    return undefined;
   }
 
   #remember(id: string, token: Remembered): Remembered {

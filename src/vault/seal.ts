@@ -1,12 +1,12 @@
+import { CompactEncrypt, type CompactJWEHeaderParameters, compactDecrypt, importJWK, type JWK } from 'jose';
 import {
-  CompactEncrypt,
-  type CompactJWEHeaderParameters,
-  compactDecrypt,
-  decodeProtectedHeader,
-  importJWK,
-  type JWK,
-} from 'jose';
-import { organizationKeyPair, type SymmetricKey, type WebhookKey } from './keys.ts';
+  organizationKeyPair,
+  type RootKeys,
+  readableKeys,
+  type SymmetricKey,
+  type WebhookKey,
+  writingKey,
+} from './keys.ts';
 
 /** Where a sealed value belongs; moved elsewhere it does not open. */
 export interface SealBinding {
@@ -29,6 +29,8 @@ export class SealError extends Error {
   }
 }
 
+const nothing = new Uint8Array();
+
 /** The protected header's field for the binding: organization, table, row, purpose, in this order. */
 const bindingField = 'bnd';
 const bindingOf = (b: SealBinding): string[] => [b.organizationId, b.table, b.row, b.purpose];
@@ -36,6 +38,17 @@ const place = (b: SealBinding): string => `${b.table} ${b.row} (${b.purpose})`;
 
 function header(alg: string, kid: string, binding: SealBinding): CompactJWEHeaderParameters {
   return { alg, enc: 'A256GCM', kid, [bindingField]: bindingOf(binding) };
+}
+
+/** The id of the key that a value is sealed to; undefined when it is no sealed value. Its first part is enough. */
+export function sealedKeyId(sealed: string): string | undefined {
+  try {
+    const [head = ''] = sealed.split('.', 1);
+    const { kid } = JSON.parse(Buffer.from(head, 'base64url').toString('utf8')) as { kid?: unknown };
+    return typeof kid === 'string' ? kid : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 /** Seals with a symmetric key of our own; a compact JWE. */
@@ -52,13 +65,9 @@ async function open(
   key: Parameters<typeof compactDecrypt>[1],
   binding: SealBinding,
 ): Promise<string> {
-  let named: string | undefined;
-  try {
-    named = (decodeProtectedHeader(sealed) as { kid?: string }).kid;
-  } catch (cause) {
-    throw new SealError('malformed', `What is stored for ${place(binding)} is not a sealed value.`, {
-      cause,
-    });
+  const named = sealedKeyId(sealed);
+  if (named === undefined) {
+    throw new SealError('malformed', `What is stored for ${place(binding)} is not a sealed value.`);
   }
   if (named !== kid) {
     throw new SealError(
@@ -83,9 +92,16 @@ async function open(
   return new TextDecoder().decode(opened.plaintext);
 }
 
-/** Opens what `sealWith` sealed. Rejects with a SealError. */
-export function openWith(key: SymmetricKey, binding: SealBinding, sealed: string): Promise<string> {
-  return open(sealed, 'dir', key.kid, key.bytes, binding);
+/** Opens what `sealWith` sealed with this key, or with one of these. Rejects with a SealError. */
+export function openWith(
+  key: SymmetricKey | readonly SymmetricKey[],
+  binding: SealBinding,
+  sealed: string,
+): Promise<string> {
+  const named = sealedKeyId(sealed);
+  const keys: readonly SymmetricKey[] = 'kid' in key ? [key] : key;
+  const { kid, bytes } = keys.find((each) => each.kid === named) ?? keys[0] ?? { kid: '', bytes: nothing };
+  return open(sealed, 'dir', kid, bytes, binding);
 }
 
 /** Seals a webhook signing secret for the gateway. */
@@ -94,7 +110,11 @@ export function sealWebhookSecret(key: WebhookKey, binding: SealBinding, secret:
 }
 
 /** Opens a webhook signing secret. Rejects with a SealError when it was moved, changed, or sealed with another key. */
-export function openWebhookSecret(key: WebhookKey, binding: SealBinding, sealed: string): Promise<string> {
+export function openWebhookSecret(
+  key: WebhookKey | readonly WebhookKey[],
+  binding: SealBinding,
+  sealed: string,
+): Promise<string> {
   return openWith(key, binding, sealed);
 }
 
@@ -119,11 +139,15 @@ export async function sealCredential(
 
 /** Opens a credential; only the egress process has the root key. Rejects with a SealError. */
 export async function openCredential(
-  rootKey: Uint8Array,
+  rootKeys: RootKeys,
   binding: SealBinding,
   sealed: string,
 ): Promise<Record<string, string>> {
-  const pair = organizationKeyPair(rootKey, binding.organizationId);
+  const named = sealedKeyId(sealed);
+  const pairs = readableKeys(rootKeys).map((key) => organizationKeyPair(key, binding.organizationId));
+  const pair =
+    pairs.find(({ kid }) => kid === named) ??
+    organizationKeyPair(writingKey(rootKeys), binding.organizationId);
   const plain = await open(sealed, 'ECDH-ES', pair.kid, pair.privateKey, binding);
   return JSON.parse(plain) as Record<string, string>;
 }
@@ -131,4 +155,14 @@ export async function openCredential(
 /** Where the sealed half of a row of `credentials` belongs. */
 export function credentialBinding(organizationId: string, credentialId: string): SealBinding {
   return { organizationId, table: 'credentials', row: credentialId, purpose: 'credential' };
+}
+
+/** Where the sealed half of a row of `notification_urls` belongs. */
+export function notificationBinding(organizationId: string, urlId: string): SealBinding {
+  return { organizationId, table: 'notification_urls', row: urlId, purpose: 'notification' };
+}
+
+/** Where the sealed half of a row of `webhook_secrets` belongs. */
+export function webhookSecretBinding(organizationId: string, row: string): SealBinding {
+  return { organizationId, table: 'webhook_secrets', row, purpose: 'webhook' };
 }

@@ -35,6 +35,12 @@ export class TimedCache<T> {
     return entry.value;
   }
 
+  /** What is remembered, without reading. */
+  peek(key: string): Promise<T> | undefined {
+    const known = this.#entries.get(key);
+    return known && known.until > this.#now() ? known.value : undefined;
+  }
+
   forget(key: string): void {
     this.#entries.delete(key);
   }

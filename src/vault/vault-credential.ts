@@ -36,8 +36,15 @@ export interface OauthDetail {
         scope?: string | undefined;
       }
     | undefined;
-  /** Set when the server refused to refresh: nothing is asked again until it is replaced. */
+  /** Set when nothing is asked again until it is entered anew; `refused` says why, in words. */
+  needsReauth?: 'refresh_refused' | 'refresh_unknown' | undefined;
   refused?: string | undefined;
+  /** A process is asking since then. */
+  refreshing?: { by: string; at: string } | undefined;
+  /** The server asked for time, ISO 8601. */
+  notBefore?: string | undefined;
+  /** What the server last said that it grants; may be less than what was asked for. */
+  grantedScope?: string | undefined;
 }
 
 /** A credential of one of the session's vaults, still sealed. */
@@ -54,6 +61,8 @@ export interface VaultCredential {
 export interface ReadVaultCredential extends VaultCredential {
   rule: CredentialRule | undefined;
   hosts: readonly HostPattern[] | null;
+  /** Lent to the session until then, ms. */
+  until?: number | undefined;
 }
 
 export const vaultCredentialKinds = [
@@ -62,6 +71,7 @@ export const vaultCredentialKinds = [
   'basic',
   'query',
   'mcp_oauth',
+  'slack_user',
   'environment_variable',
 ] as const satisfies readonly CredentialKind[];
 

@@ -6,11 +6,14 @@ export interface Person {
   handle: string;
   email: string;
   avatarInitials: string;
-  /** What this person may do: own everything, write to the repository, or nothing but look and talk. */
-  standing: 'owner' | 'member' | 'guest';
+  /**
+   * What this person may do: own everything, write to the repository, or nothing but look and talk. Who is `external`
+   * belongs to another company: in Slack by Slack Connect, in GitHub a stranger, and in Linear not at all.
+   */
+  standing: 'owner' | 'member' | 'guest' | 'external';
 }
 
-/** The people of every workplace; `guest` is the outsider whom an agent should not obey by default. */
+/** The people of every workplace; `guest` and `cleo` are the outsiders whom an agent should not obey by default. */
 export const people: readonly Person[] = [
   {
     id: 'maya',
@@ -35,6 +38,14 @@ export const people: readonly Person[] = [
     email: 'gia@outside.example',
     avatarInitials: 'GR',
     standing: 'guest',
+  },
+  {
+    id: 'cleo',
+    name: 'Cleo Tan',
+    handle: 'cleo',
+    email: 'cleo@partner.example',
+    avatarInitials: 'CT',
+    standing: 'external',
   },
 ];
 

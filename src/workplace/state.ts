@@ -67,12 +67,15 @@ export interface WorkplaceParts {
 export function workplaceState(parts: WorkplaceParts, nowMs: number): WorkplaceState {
   const { agentName, slack } = parts;
   const handle = slugOf(agentName);
+  // A workplace that was saved by an earlier version has the people of its first day.
+  const isHere = (person: { handle: string }) =>
+    slack.tables.users().some(({ name }) => name === person.handle);
   return {
-    people: people.map(({ id, name, avatarInitials, standing }) => ({
+    people: people.filter(isHere).map(({ id, name, avatarInitials, standing }) => ({
       id,
       name,
       avatarInitials,
-      isGuest: standing === 'guest',
+      isGuest: standing === 'guest' || standing === 'external',
     })),
     slack: {
       channels: slack.tables

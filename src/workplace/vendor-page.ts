@@ -19,7 +19,7 @@ code,pre{font:14px ui-monospace,Menlo,Consolas,monospace;overflow-wrap:anywhere;
 button{padding:9px 18px;border:1px solid transparent;border-radius:6px;background:var(--brand);color:#fff;font:inherit;font-weight:600;cursor:pointer}
 button.quiet{background:none;border-color:currentcolor;color:inherit}
 label{display:block;font-weight:600;margin:14px 0 4px}
-input,select{font:inherit;color:inherit;padding:8px 10px;width:100%;border:1px solid light-dark(#999,#666);border-radius:6px;background:light-dark(#fff,#222)}
+input,select,textarea{font:inherit;color:inherit;padding:8px 10px;width:100%;border:1px solid light-dark(#999,#666);border-radius:6px;background:light-dark(#fff,#222)}
 `;
 
 const brands = { Slack: '#4a154b', GitHub: '#24292f', Linear: '#4550a8' } as const;

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { grant } from './publishing.ts';
 import { cleanUp, eventually, startServer, type TestServer } from './server.ts';
 import { agentMessages, postInSlack, type SlackThread, stateOf } from './workplace-state.ts';
 
@@ -158,7 +159,7 @@ describe('GitHub', () => {
     const maya = people[0]?.id;
     const publications = await server.api<{ data: { id: string; provider: string }[] }>('/v1/publications');
     const publication = publications.data.find((each) => each.provider === 'github')?.id;
-    await server.api(`/v1/publications/${publication}`, { capabilities: { 'pr.merge': 'on' } });
+    await grant(server, publication ?? '', { 'pr.merge': 'on' });
     const { number } = await server.workplace<{ number: number }>('/github/issues', {
       personId: 'guest',
       ...repository,

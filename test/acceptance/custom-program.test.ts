@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { cleanUp, eventually, startServer, type TestServer } from './server.ts';
+import { sessionFolder } from './session-folder.ts';
 import { errorIn, openSession, saidIn } from './sessions-api.ts';
 
 /** A program that behaves badly at its first start and well from then on; `$1` says how. */
@@ -119,8 +120,10 @@ describe('a program that misbehaves ends the turn with the reason, and the next 
     async (kind) => {
       const session = await misbehave(kind);
       await session.say('hi');
-      const marker = join(server.home, 'open', 'sessions', session.id, 'home', 'was-here');
-      await eventually(async () => existsSync(marker), 'the program to start');
+      await eventually(async () => {
+        const folder = sessionFolder(server, session.id);
+        return folder !== undefined && existsSync(join(folder, 'home', 'was-here'));
+      }, 'the program to start');
       await session.interrupt();
       expect(errorIn(await session.settled())).toBe('');
       const next = await session.turn('and now?');

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
@@ -7,8 +8,10 @@ export function keysOf(home: string): string[] {
   return [...stored.matchAll(/"(offline-[\w-]{20,})"/g)].map(([, key = '']) => key);
 }
 
-/** The files below a folder that hold one of these values, as it is or in base64. */
+/** The files below a folder that hold one of these values, as it is or in base64; disks of sessions among them. */
 export function leaksBelow(folder: string, values: readonly string[]): string[] {
+  // What a sandbox has written may not be in its disk's file yet.
+  execFileSync('sync');
   const forms = values.flatMap((value) => [
     value,
     Buffer.from(value).toString('base64').replace(/=+$/, '').slice(0, -2),

@@ -170,12 +170,18 @@ describe('publishing', () => {
       return setup.state === 'needs_reauth' && setup;
     }, 'needs_reauth');
     expect(revoked.state_reason).toMatch(/install/i);
+    const openNotices = async () =>
+      (
+        await server.api<{ data: { publication_id: string; kind: string }[] }>('/v1/notices?state=open')
+      ).data.filter(({ publication_id: publication }) => publication === id);
+    expect((await openNotices()).map(({ kind }) => kind)).toEqual(['publication.needs_reauth']);
     await eventually(async () => {
       const { data } = await server.api<{ data: { status: string }[] }>('/v1/sessions');
       return data.every(({ status }) => status === 'idle');
     }, 'the turn is over');
     expect(await answered()).toBe(false);
     await installApp(page, server, id, 'slack');
+    expect(await openNotices()).toEqual([]);
     await eventually(answered, () => `the answer that waited:\n${server.output().slice(-3000)}`);
     await context.close();
   });
@@ -198,6 +204,9 @@ describe('publishing', () => {
         {},
       );
       expect(ended).toMatchObject({ state: 'unpublished', state_reason: null });
+      // That the provider takes away what an admin ends is no news.
+      const { data: told } = await server.api<{ data: { publication_id: string }[] }>('/v1/notices');
+      expect(told.filter(({ publication_id: publication }) => publication === id)).toEqual([]);
       if (provider !== 'github') {
         await page.goto(appPage);
         expect(await page.getByRole('button', { name: /Remove from|Revoke access/ }).count()).toBe(0);

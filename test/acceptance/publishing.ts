@@ -50,6 +50,19 @@ export function setupOf(server: TestServer, id: string): Promise<Setup> {
   return server.api<Setup>(`/v1/publications/${id}/setup`);
 }
 
+/** Sets what an installed agent may do, and approves by how much that is more. */
+export async function grant(
+  server: TestServer,
+  id: string,
+  capabilities: Record<string, string>,
+): Promise<void> {
+  const path = `/v1/publications/${id}`;
+  const { pending_capabilities: pending } = await server.api<{
+    pending_capabilities: { difference: string } | null;
+  }>(path, { capabilities });
+  if (pending) await server.api(`${path}/capabilities/approve`, { difference: pending.difference });
+}
+
 /** A single-use link that begins a step. */
 export async function stepLink(server: TestServer, id: string, step: 'create' | 'install'): Promise<string> {
   return (await server.api<{ url: string }>(`/v1/publications/${id}/links`, { step })).url;

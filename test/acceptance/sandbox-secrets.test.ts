@@ -5,6 +5,7 @@ import { systemClock } from '../../src/workplace/clock.ts';
 import { type Listener, listen } from '../../src/workplace/listen.ts';
 import { offlineModel } from '../../src/workplace/model/model.ts';
 import { cleanUp, eventually, startServer, type TestServer } from './server.ts';
+import { sessionFolder } from './session-folder.ts';
 import { agentMessages, postInSlack, stateOf } from './workplace-state.ts';
 
 let server: TestServer;
@@ -83,7 +84,7 @@ async function runInSandbox(script: string): Promise<string> {
   const ts = await postInSlack(server, `${agent.slackHandle} run \`echo ready\``);
   await eventually(async () => (await agentMessages(server, ts)).length > 0, 'the first answer');
   const { data } = await server.api<{ data: { id: string }[] }>('/v1/sessions');
-  const workspace = join(server.home, 'open', 'sessions', data[0]?.id ?? '', 'workspace');
+  const workspace = join(sessionFolder(server, data[0]?.id ?? '') ?? '', 'workspace');
   writeFileSync(join(workspace, 'probe.sh'), script, { mode: 0o755 });
   await postInSlack(server, 'run `bash /workspace/probe.sh > /workspace/probe.out 2>&1; echo finished`', ts);
   await eventually(

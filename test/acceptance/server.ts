@@ -49,6 +49,7 @@ export async function startServer(options: StartOptions = {}): Promise<TestServe
       TAGALONG_HOME: home,
       PORT: '0',
       TAGALONG_LOG_LEVEL: 'info',
+      TAGALONG_WORKSPACE_MIB: '256',
       ...options.env,
     },
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -1,6 +1,8 @@
-import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { appendFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import type { ModelMessage } from 'ai';
 import { afterAll, expect, test } from 'vitest';
 import { modelFailure } from '../../src/agents/builtin/model-failure.ts';
@@ -132,4 +134,51 @@ test('the wait that a provider asks for is honoured up to a minute', () => {
   expect(failed({ 'retry-after': '86400' })).toBe(60_000);
   expect(failed({ 'retry-after': 'Fri, 20 Nov 2026 00:00:00 GMT' })).toBeUndefined();
   expect(failed({})).toBeUndefined();
+});
+
+test('where the disk is full the conversation goes on, and is written once there is room', async () => {
+  const small = mkdtempSync(join(tmpdir(), 'tagalong-full-'));
+  const script = join(small, 'talk.mjs');
+  const source = fileURLToPath(new URL('../../src/agents/builtin/transcript.ts', import.meta.url));
+  writeFileSync(
+    script,
+    `
+    import { rmSync, writeFileSync, readFileSync } from 'node:fs';
+    import { createTranscript, loadTranscript } from ${JSON.stringify(source)};
+    const disk = process.argv[2];
+    const say = (content) => ({ role: 'user', content });
+    const fill = () => { try { for (let n = 0; ; n++) writeFileSync(disk + '/fill' + n, 'x'.repeat(4096)); } catch {} };
+    const clear = () => { for (let n = 0; n < 64; n++) rmSync(disk + '/fill' + n, { force: true }); };
+    const settled = (transcript) => { try { transcript.settle(); return true; } catch (error) { return error.name; } };
+    const first = createTranscript(disk + '/t', ${JSON.stringify(id)});
+    first.append(say('one'));
+    fill();
+    first.append(say('two'.repeat(2000)));
+    first.append(say('three'));
+    const out = [settled(first), first.messages.length, loadTranscript(disk + '/t', ${JSON.stringify(id)}).messages.length];
+    clear();
+    first.append(say('four'));
+    out.push(settled(first), loadTranscript(disk + '/t', ${JSON.stringify(id)}).messages.length);
+    fill();
+    const other = createTranscript(disk + '/u', ${JSON.stringify(id)});
+    other.append(say('one'));
+    out.push(settled(other));
+    clear();
+    out.push(settled(other), loadTranscript(disk + '/u', ${JSON.stringify(id)}).messages.length);
+    console.log(JSON.stringify(out));
+    `,
+  );
+  const disk = join(small, 'disk');
+  mkdirSync(disk);
+  const mounted = `mount -t tmpfs -o size=64k none "$0" && exec "$1" "$2" "$0"`;
+  const { stdout, stderr } = spawnSync(
+    'unshare',
+    ['--user', '--map-root-user', '--mount', 'sh', '-c', mounted, disk, process.execPath, script],
+    { encoding: 'utf8' },
+  );
+  rmSync(small, { recursive: true });
+  expect([stderr, stdout.trim()]).toEqual([
+    '',
+    JSON.stringify(['DiskFullError', 3, 1, true, 4, 'DiskFullError', true, 1]),
+  ]);
 });

@@ -174,6 +174,13 @@ describe('/v1/publications', () => {
     ['a URL for a host', { policy: { allowed_hosts: ['https://example.com'] } }, 'allowed_hosts'],
     ['an address for a host', { policy: { allowed_hosts: ['169.254.169.254'] } }, 'allowed_hosts'],
     ['every host', { policy: { allowed_hosts: ['*'] } }, 'allowed_hosts'],
+    [
+      'teams of a provider that has none',
+      { policy: { authority: { teams: ['acme/core'] } } },
+      'has no teams',
+    ],
+    ['a team without its organization', { policy: { authority: { teams: ['core'] } } }, 'org/team-slug'],
+    ['every host passed through', { policy: { passthrough_hosts: ['*'] } }, 'passthrough_hosts'],
     ['an unknown policy', { policy: { open: true } }, 'policy.open'],
   ])('refuses %s by name and stores nothing', async (_name, extra, word) => {
     const before = (await t.database.select().from(publications)).length;
@@ -203,11 +210,12 @@ describe('/v1/publications', () => {
 
   it('changes what a publication may do, as a whole', async () => {
     whoAmI = async () => identity;
-    const { body } = await publish({ capabilities: { 'message.write': 'on' } });
+    const { body } = await publish({ capabilities: { 'message.write': 'on', 'dm.write': 'on' } });
     const path = `/v1/publications/${body.id}`;
     const changed = await t.api('POST', path, { capabilities: { 'dm.write': 'ask' } });
     expect(changed.body).toMatchObject({ capabilities: { 'dm.write': 'ask' }, state: 'live' });
     expect((changed.body.capabilities as Record<string, unknown>)['message.write']).toBeUndefined();
+    expect(changed.body.pending_capabilities).toBeNull();
     expect((await t.api('POST', path, { capabilities: { 'pr.merge': 'on' } })).status).toBe(400);
     expect((await t.api('POST', path, { state: 'live' })).status).toBe(400);
     const theirs = await fetch(`${t.gateway.url}${path}`, {
@@ -293,9 +301,10 @@ describe('/v1/publications', () => {
     const path = `/v1/publications/${body.id}`;
     const policy = {
       authority: { who: 'listed', people: ['U1', '@maya'], places: ['C1'], bots: 'allow', max_hops: 2 },
-      approvals: { approvers: ['U2'], needed: 2, self: true, expires_minutes: 5 },
+      approvals: { approvers: ['U2', 'U3'], needed: 2, self: true, expires_minutes: 5 },
       limits: { turns_per_anchor_per_hour: 3, turns_per_hour: 30 },
       allowed_hosts: ['example.com'],
+      passthrough_hosts: ['pinned.example.com'],
     };
     expect((await t.api('POST', path, { policy })).body.policy).toEqual(policy);
     for (const [wrong, name] of [
@@ -303,6 +312,7 @@ describe('/v1/publications', () => {
       [{ authority: { guests: true } }, 'guests'],
       [{ approvals: { needed: 0 } }, 'needed'],
       [{ approvals: { approvers: [] } }, 'approvers'],
+      [{ approvals: { approvers: ['U2'], needed: 2 } }, 'more than there are approvers'],
       [{ limits: { turns_per_hour: -1 } }, 'turns_per_hour'],
       [{ authority: { surprise: 1 } }, 'surprise'],
     ] as const) {

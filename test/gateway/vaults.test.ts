@@ -87,6 +87,7 @@ describe('/v1/vaults', () => {
       },
       { type: 'basic', username: 'me', password: token, match: match('b.example.com') },
       { type: 'query', name: 'key', value: token, match: match('c.example.com') },
+      { type: 'slack_user', token: `xoxp-${token}` },
       {
         type: 'environment_variable',
         secret_name: 'SENTRY_TOKEN',
@@ -145,6 +146,7 @@ describe('/v1/vaults', () => {
       { type: 'static_bearer', token: `${token}\r\nX: y`, match: { host: 'x.example.com' } },
     ],
     ['no place', { type: 'static_bearer', token }],
+    ['a bot as a person', { type: 'slack_user', token: `xoxb-${token}` }],
     [
       'two places',
       {
@@ -225,6 +227,19 @@ describe('/v1/vaults', () => {
     expect((await read())?.sealed).toBe('');
     expect((await t.api('DELETE', path)).status).toBe(200);
     expect((await t.api('GET', path)).status).toBe(404);
+  });
+
+  it('says how many secrets wait for the root key that takes the place of another', async () => {
+    const running = (await t.api('GET', '/v1/key_rotation')).body;
+    expect(running).toMatchObject({ type: 'key_rotation', state: 'finished', waiting: 0, waiting_ids: [] });
+    const key = organizationPublicKey(Buffer.alloc(32, 8), organizationId) as Record<string, unknown>;
+    const set = (sealingPublicKey: Record<string, unknown>) =>
+      t.database.update(organizations).set({ sealingPublicKey }).where(eq(organizations.id, organizationId));
+    await set(key);
+    const after = (await t.api('GET', '/v1/key_rotation')).body;
+    expect(after).toMatchObject({ state: 'running', waiting: running.total, total: running.total });
+    expect((after.waiting_ids as string[]).every((id) => id.startsWith('cred_'))).toBe(true);
+    await set(organizationPublicKey(rootKey, organizationId) as Record<string, unknown>);
   });
 
   it('another organization sees and uses none of it', async () => {

@@ -5,8 +5,9 @@ import {
   ProviderError,
   type ProviderTool,
   type ToolTarget,
+  type Writer,
 } from '../../src/providers/provider.ts';
-import type { ProviderName } from '../../src/store/schema.ts';
+import type { Audience, ProviderName } from '../../src/store/schema.ts';
 
 export interface Post {
   mark: string;
@@ -31,6 +32,14 @@ export class Cloud {
   readonly behaviours: Behaviour[] = [];
   readonly presences: { phase: string; place: unknown; message: unknown; text: string | undefined }[] = [];
   presenceErrors: unknown[] = [];
+  /** Ids of people without authority. */
+  readonly strangers = new Set<string>();
+  /** Who wrote the thread that is read; undefined: the read does not say it. */
+  writers: Writer[] | undefined = [];
+  /** Of channels that are not just the workspace's. */
+  readonly audiences = new Map<string, Audience>();
+  /** `person@channel`. */
+  readonly members = new Set<string>();
   /** Decides over each post that no behaviour was queued for. */
   always: Behaviour = {};
   lookupError: ProviderError | undefined;
@@ -57,6 +66,12 @@ export class Cloud {
       return (await raceAbort(after?.(post), signal)) ?? Response.json({ id });
     };
   };
+
+  /** Forgets what it was told of people and places. */
+  reset(): void {
+    for (const known of [this.strangers, this.audiences, this.members]) known.clear();
+    this.writers = [];
+  }
 
   texts(): string[] {
     return this.posts.map((post) => post.text);
@@ -121,6 +136,18 @@ function writeTool(name: string, capability: string, listed: boolean, idempotent
   };
 }
 
+const toChannel: NonNullable<ProviderTool['elsewhere']> = ({ channel }, place) =>
+  typeof channel === 'string' && channel !== place.channel ? { channel } : undefined;
+
+function postElsewhere(): ProviderTool {
+  return {
+    ...writeTool('slack_post_message', 'slack:message.write', true),
+    input: z.object({ text: z.string().min(1), channel: z.string() }),
+    isInAnchor: () => false,
+    elsewhere: toChannel,
+  };
+}
+
 const never = (): never => {
   throw new Error('not part of this test');
 };
@@ -132,11 +159,25 @@ export function cloudAdapter(cloud: Cloud, name: ProviderName = 'slack'): Provid
     apiHosts: ['cloud.test'],
     webhook: { maxBodyBytes: 1, keptHeaders: [], verify: never, deliveryId: never },
     signals: never,
-    mayAddress: never,
+    mayAddress: async (_context, { author }) =>
+      cloud.strangers.has(author.id)
+        ? { allowed: false, kind: 'external', detail: `${author.id} is a stranger` }
+        : { allowed: true },
+    audience: async (_context, { channel = '' }) => cloud.audiences.get(channel) ?? 'workspace',
+    canSee: async (_context, { author }, { channel = '' }) =>
+      (cloud.audiences.get(channel) ?? 'workspace') !== 'private' ||
+      cloud.members.has(`${author.id}@${channel}`),
     placeNames: () => [],
     splitCredentials: never,
     whoAmI: never,
-    publishFlow: { manifest: never, create: never, appFields: [], installUrl: never, revoke: never },
+    publishFlow: {
+      firstWords: '',
+      manifest: never,
+      create: never,
+      appFields: [],
+      installUrl: never,
+      revoke: never,
+    },
     async presence(_context, target, phase, text) {
       const error = cloud.presenceErrors.shift();
       if (error) throw error;
@@ -145,24 +186,32 @@ export function cloudAdapter(cloud: Cloud, name: ProviderName = 'slack'): Provid
     tools: [
       writeTool('reply', 'slack:thread.reply', false),
       writeTool('failure', 'slack:thread.reply', false),
-      writeTool('slack_reply', 'slack:thread.reply', true),
+      {
+        ...writeTool('slack_reply', 'slack:thread.reply', true),
+        postedText: ({ text }) => (typeof text === 'string' ? text : undefined),
+      },
       writeTool('slack_idempotent', 'slack:thread.reply', true, true),
       writeTool('slack_react', 'slack:reaction.add', true),
       writeTool('slack_canvas', 'slack:canvas.write', true),
       writeTool('ask_approval', 'slack:thread.reply', false),
       writeTool('close_approval', 'slack:thread.reply', false),
       writeTool('slack_delete', 'slack:message.delete', true),
+      postElsewhere(),
       {
         name: 'slack_read_thread',
         capability: 'slack:message.read',
         title: 'Read',
         description: 'Reads the thread.',
-        input: z.object({ limit: z.number().int().min(1).max(50).default(10) }),
+        input: z.object({
+          limit: z.number().int().min(1).max(50).default(10),
+          channel: z.string().optional(),
+        }),
         effect: 'read',
         listed: true,
+        elsewhere: toChannel,
         async perform(context) {
           const lines = z.array(z.string()).parse(await call(context, 'https://cloud.test/thread'));
-          return { text: lines.join('\n') };
+          return { text: lines.join('\n'), ...(cloud.writers && { writers: cloud.writers }) };
         },
       },
     ],

@@ -30,6 +30,8 @@ export interface Answer {
 export interface InternalHarness {
   test(): TestDatabase;
   clock(): TestClock;
+  /** What the provider says of people and places, whichever session asks. */
+  facts(): Cloud;
   socketPath(): string;
   serve(limits?: Partial<InternalLimits>): Promise<void>;
   /** A server of another worker, not listening yet. */
@@ -50,6 +52,7 @@ export function setUpInternalServer(): InternalHarness {
   let socketPath: string;
   let server: InternalServer | undefined;
   let clock: TestClock;
+  const facts = new Cloud();
   const clients: Client[] = [];
   /** The cloud of each stage, by the installation that asks. */
   const clouds = new Map<string, Cloud>();
@@ -63,7 +66,7 @@ export function setUpInternalServer(): InternalHarness {
     const send = createSendJob({
       database: test.database,
       sessions: sessionPort,
-      adapters: cloudAdapters(new Cloud()),
+      adapters: cloudAdapters(facts),
       platformFetch,
       workerId: 'worker_a',
       clock: () => new Date(),
@@ -83,6 +86,7 @@ export function setUpInternalServer(): InternalHarness {
   });
   beforeEach(() => {
     clock = new TestClock();
+    facts.reset();
   });
   afterEach(async () => {
     for (const client of clients.splice(0)) await client.close();
@@ -94,10 +98,11 @@ export function setUpInternalServer(): InternalHarness {
     createInternalServer({
       database: test.database,
       databaseUrl: test.url,
-      adapters: cloudAdapters(new Cloud()),
+      adapters: cloudAdapters(facts),
       platformFetch,
       workerId,
       clock: clock.read,
+      sessions: sessionPort,
       logger: silent,
       limits,
     });
@@ -162,6 +167,7 @@ export function setUpInternalServer(): InternalHarness {
   return {
     test: () => test,
     clock: () => clock,
+    facts: () => facts,
     socketPath: () => socketPath,
     serve,
     another: () => create('worker_b', {}),

@@ -16,6 +16,7 @@ describe('the MCP server: tools/list', () => {
       'slack_reply',
       'slack_idempotent',
       'slack_canvas',
+      'slack_post_message',
       'slack_read_thread',
     ]);
     expect(byName.get('slack_canvas')?.description).toMatch(

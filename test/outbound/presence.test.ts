@@ -3,6 +3,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { createPresenceJob, showPresence } from '../../src/outbound/presence.ts';
 import { ProviderError } from '../../src/providers/provider.ts';
 import type { Database } from '../../src/store/connection.ts';
+import { newId } from '../../src/store/ids.ts';
 import { messages, turns } from '../../src/store/schema.ts';
 import { createTestDatabase } from '../support/database.ts';
 import { cloudAdapters } from './cloud.ts';
@@ -38,6 +39,20 @@ describe('presence', () => {
       },
     );
     return { outcome, slept };
+  };
+  /** A provider that takes so long to show the beginning that the end has been told when it is done. */
+  const endingWhileShown = (stage: Stage, messageId: string) => {
+    const adapters = cloudAdapters(stage.cloud);
+    const { presence } = adapters.slack;
+    let ended = false;
+    adapters.slack.presence = async (context, target, phase, text) => {
+      if (phase === 'working') {
+        await database.update(messages).set({ state: 'done' }).where(eq(messages.id, messageId));
+        ended = true;
+      }
+      return presence(context, target, phase, text);
+    };
+    return { adapters, ended: () => ended };
   };
   const unavailable = (options = {}) => new ProviderError('unavailable', 'away', options);
 
@@ -75,6 +90,35 @@ describe('presence', () => {
       expect(stage.cloud.presences.map((each) => each.phase)).toEqual(['done']);
     },
   );
+
+  it('of a turn that ended, told late, does not hide that the agent works on what came after', async () => {
+    const stage = await createStage(database);
+    const first = await giveMessage(stage, { place: { channel: 'C1', ts: '1.1' }, state: 'done' });
+    await database.update(turns).set({ state: 'completed' }).where(eq(turns.id, stage.turnId));
+    const nextTurn = newId('turn');
+    const { organizationId, sessionId, anchorId } = stage;
+    await database.insert(turns).values({ id: nextTurn, organizationId, sessionId, fence: 2, anchorId });
+    const second = await giveMessage(stage, { place: { channel: 'C1', ts: '2.2' }, turnId: nextTurn });
+    await show(stage, second, 'working');
+    await show(stage, first, 'done');
+    const last = stage.cloud.presences.at(-1);
+    expect(last).toMatchObject({ phase: 'working', message: { ts: '2.2' } });
+    await database.update(messages).set({ state: 'done' }).where(eq(messages.id, second));
+    await show(stage, second, 'done');
+    await show(stage, first, 'done');
+    expect(stage.cloud.presences.at(-1)).toMatchObject({ phase: 'done', message: { ts: '1.1' } });
+  });
+
+  it('of work that ends while it is being shown is taken back', async () => {
+    const stage = await createStage(database);
+    const id = await giveMessage(stage);
+    const { adapters, ended } = endingWhileShown(stage, id);
+    const about = { organizationId: stage.organizationId, anchorId: stage.anchorId, messageId: id };
+    const { platformFetch } = stage.cloud;
+    await showPresence({ database, adapters, platformFetch, logger: silent }, { ...about, phase: 'working' });
+    expect(ended()).toBe(true);
+    expect(stage.cloud.presences.map((each) => each.phase)).toEqual(['working', 'done']);
+  });
 
   it('of work that is tried again looks again whether the turn has ended', async () => {
     const stage = await createStage(database);

@@ -4,11 +4,11 @@ import { longestWaitMs, unauthorizedWaitMs, waitMs } from '../../src/outbound/ba
 import { canonicalJson, hashCall } from '../../src/outbound/canonical-json.ts';
 import { boundText, cleanRecord, textOf } from '../../src/outbound/clean-text.ts';
 
-import { anchorPostTools, postedText } from '../../src/outbound/posted-text.ts';
 import { planRow } from '../../src/outbound/queue.ts';
 import { createRateLimit } from '../../src/outbound/rate.ts';
 import { adapters } from '../../src/providers/index.ts';
 import { ProviderError } from '../../src/providers/provider.ts';
+import type { ProviderName } from '../../src/store/schema.ts';
 import { findLeak } from '../../src/vault/leaks.ts';
 import { TestClock } from './stage.ts';
 
@@ -168,6 +168,13 @@ describe('afterError', () => {
 });
 
 describe('postedText', () => {
+  const postedText = (
+    provider: ProviderName,
+    name: string,
+    input: Record<string, unknown>,
+    place: Record<string, string>,
+  ) => adapters[provider].tools.find((tool) => tool.name === name)?.postedText?.(input, place);
+
   it('is the text of a post in the anchor itself, and nothing for one elsewhere', () => {
     expect(postedText('slack', 'slack_reply', { text: 'x' }, {})).toBe('x');
     expect(postedText('slack', 'slack_react', { text: 'x' }, {})).toBeUndefined();
@@ -176,12 +183,48 @@ describe('postedText', () => {
     expect(postedText('github', 'github_comment', { body: 'x', number: 8 }, { number: '7' })).toBeUndefined();
     expect(postedText('linear', 'linear_comment', { body: 'x' }, {})).toBeUndefined();
   });
+});
 
-  it('knows only tools that the adapters have', () => {
-    for (const name of ['slack', 'github', 'linear'] as const) {
-      const tools = adapters[name].tools.map((tool) => tool.name);
-      expect(tools).toEqual(expect.arrayContaining([...anchorPostTools(name), 'reply', 'failure']));
-    }
+describe('elsewhere', () => {
+  const elsewhere = (
+    provider: ProviderName,
+    name: string,
+    input: Record<string, unknown>,
+    place: Record<string, string>,
+  ) => adapters[provider].tools.find((tool) => tool.name === name)?.elsewhere?.(input, place);
+  const repository = { owner: 'acme', repo: 'widgets', number: '7' };
+
+  it('is another channel, repository or team, however it is written', () => {
+    expect(elsewhere('slack', 'slack_read_thread', { channel: 'C2' }, { channel: 'C1' })).toEqual({
+      channel: 'C2',
+    });
+    expect(elsewhere('slack', 'slack_post_message', { channel: 'C2' }, { channel: 'C1' })).toEqual({
+      channel: 'C2',
+    });
+    expect(
+      elsewhere('github', 'github_read_issue', { repository: 'acme/other', number: 1 }, repository),
+    ).toEqual({
+      owner: 'acme',
+      repo: 'other',
+    });
+    const issue = { issue_id: 'x', identifier: 'ENG-1' };
+    expect(elsewhere('linear', 'linear_read_issue', { issue: 'ops-3' }, issue)).toEqual({
+      issue_id: 'OPS-3',
+    });
+    // Without a team of its own, any is another one.
+    expect(elsewhere('linear', 'linear_read_issue', { issue: 'ENG-3' }, {})).toEqual({ issue_id: 'ENG-3' });
+  });
+
+  it('is nothing within them', () => {
+    expect(elsewhere('slack', 'slack_read_thread', { thread: '1.1' }, { channel: 'C1' })).toBeUndefined();
+    expect(elsewhere('slack', 'slack_read_thread', { channel: 'C1' }, { channel: 'C1' })).toBeUndefined();
+    expect(
+      elsewhere('github', 'github_read_issue', { repository: 'Acme/Widgets' }, repository),
+    ).toBeUndefined();
+    expect(elsewhere('github', 'github_read_issue', { number: 8 }, repository)).toBeUndefined();
+    const issue = { issue_id: 'x', identifier: 'ENG-1' };
+    expect(elsewhere('linear', 'linear_read_issue', { issue: 'eng-3' }, issue)).toBeUndefined();
+    expect(elsewhere('linear', 'linear_read_issue', {}, issue)).toBeUndefined();
   });
 });
 

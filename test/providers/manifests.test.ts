@@ -93,6 +93,10 @@ describe('scopes', () => {
     const permissions = permissionsOf(requiredScopes('github', {}));
     expect(permissions).toMatchObject({ metadata: 'read', issues: 'write', contents: 'write' });
     expect(permissions).not.toHaveProperty('workflows');
+    const teams = { authority: { teams: ['acme/core'] } };
+    expect(permissionsOf(requiredScopes('github', {}, teams)).members).toBe('read');
+    expect(permissions.members).toBeUndefined();
+    expect(requiredScopes('slack', {}, teams)).toEqual(requiredScopes('slack', {}));
     const more = permissionsOf(requiredScopes('github', { 'workflow.write': 'on' }));
     expect(more).toMatchObject({ workflows: 'write' });
     expect(permissionsOf(['contents:read', 'contents:write', 'contents:read'])).toEqual({

@@ -6,8 +6,17 @@ import { join } from 'node:path';
 import { App } from '@octokit/app';
 import { Octokit } from '@octokit/core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { createGithubAdapter } from '../../src/providers/github/index.ts';
 import { adapters } from '../../src/providers/index.ts';
-import type { ProviderAdapter, ProviderContext, Signal, ToolTarget } from '../../src/providers/provider.ts';
+import { createLinearAdapter } from '../../src/providers/linear/index.ts';
+import type {
+  ProviderAdapter,
+  ProviderContext,
+  Signal,
+  ToolTarget,
+  Writer,
+} from '../../src/providers/provider.ts';
+import { createSlackAdapter } from '../../src/providers/slack/index.ts';
 import type { ProviderName } from '../../src/store/schema.ts';
 import { startWorkplace, type Workplace } from '../../src/workplace/workplace.ts';
 
@@ -251,7 +260,7 @@ async function askAndClose(
   return target;
 }
 
-test('Slack: a question becomes its outcome; a post elsewhere is made once, and nothing private goes public', async () => {
+test('Slack: a question becomes its outcome; a post elsewhere is made once', async () => {
   const adapter = adapters.slack;
   const context = await contextOf(adapter);
   await workplace.persons.postSlackMessage({
@@ -274,24 +283,108 @@ test('Slack: a question becomes its outcome; a post elsewhere is made once, and 
   expect(await post.reconcile?.(context, input, target, mark(30))).toBeUndefined();
   const sent = await post.perform(context, input, target, mark(30));
   expect(await post.reconcile?.(context, input, target, mark(30))).toEqual(sent);
+});
 
-  const general = workplace.slack.tables.channel(target.place.channel) ?? expect.fail('no channel');
-  const rows = workplace.slack.tables.rows('channels');
-  rows.update(general.id, { is_private: true });
-  await expect(post.perform(context, input, target, mark(31))).rejects.toMatchObject({
-    code: 'refused',
-    message: expect.stringContaining('private conversation'),
-  });
-  rows.update(general.id, { is_private: false });
-  rows.update(channel.id, {
-    is_private: true,
-    members: channel.members.filter((id) => id !== target.askerId),
-  });
-  await expect(post.perform(context, input, target, mark(32))).rejects.toMatchObject({
-    code: 'refused',
-    message: expect.stringContaining('not a member'),
-  });
-  rows.update(channel.id, { is_private: false, members: channel.members });
+test('Slack: who sees a channel, and who of the people does', async () => {
+  let nowMs = 0;
+  const adapter = createSlackAdapter(() => nowMs);
+  const context = await contextOf(adapter);
+  const { tables } = workplace.slack;
+  const row = tables.channels().find(({ name }) => name === 'support') ?? expect.fail('no channel');
+  const place = { channel: row.channel_id };
+  const person = (name: string): Writer => {
+    const user = tables.users().find((each) => each.name === name) ?? expect.fail(name);
+    return { author: { id: user.user_id, name, kind: 'person' } };
+  };
+  const change = (fields: Record<string, unknown>) => {
+    tables.rows('channels').update(row.id, fields);
+    nowMs += 60_001;
+  };
+  const membersWithout = (name: string) => row.members.filter((id) => id !== person(name).author.id);
+  expect(await adapter.audience(context, place)).toBe('workspace');
+  expect(await adapter.canSee(context, person('maya'), place)).toBe(true);
+  change({ members: membersWithout('maya').filter((id) => id !== person('gia').author.id) });
+  expect(await adapter.canSee(context, person('maya'), place)).toBe(true);
+  // A guest sees only what they are in.
+  expect(await adapter.canSee(context, person('gia'), place)).toBe(false);
+  change({ is_private: true });
+  expect(await adapter.audience(context, place)).toBe('private');
+  expect(await adapter.canSee(context, person('maya'), place)).toBe(false);
+  expect(await adapter.canSee(context, person('jonas'), place)).toBe(true);
+  const bot: Writer = { author: { id: 'B1', kind: 'bot' } };
+  expect(await adapter.canSee(context, bot, place)).toBe(false);
+  change({ is_private: false, members: row.members });
+});
+
+test('GitHub: who sees a repository, who is in a team, and who wrote a pull request', async () => {
+  let nowMs = 0;
+  const adapter = createGithubAdapter(() => nowMs);
+  const context = await contextOf(adapter);
+  const { tables, app } = workplace.github;
+  const row = tables.repository('acme/widgets') ?? expect.fail('no repository');
+  const place = { owner: 'acme', repo: 'widgets' };
+  const person = (login: string): Writer => {
+    const user = tables.userByLogin(login) ?? expect.fail(login);
+    return { author: { id: String(user.id), name: login, kind: 'person' }, authorHint: { login } };
+  };
+  expect(await adapter.audience(context, place)).toBe('public');
+  expect(await adapter.canSee(context, person('cleo'), place)).toBe(true);
+  tables.rows('repos').update(row.id, { private: true, visibility: 'private' });
+  expect(await adapter.audience(context, place)).toBe('public');
+  nowMs = 60_001;
+  expect(await adapter.audience(context, place)).toBe('private');
+  expect(await adapter.canSee(context, person('cleo'), place)).toBe(false);
+  expect(await adapter.canSee(context, person('jonas'), place)).toBe(true);
+  const renamed = { ...person('jonas'), author: { id: '999999', kind: 'person' as const } };
+  expect(await adapter.canSee(context, renamed, place)).toBe(false);
+  tables.rows('repos').update(row.id, { private: false, visibility: 'public' });
+
+  const asMaya = (method: string, path: string, body: unknown = {}) =>
+    app.request(`http://127.0.0.1${path}`, {
+      method,
+      headers: {
+        authorization: `Bearer ${workplace.persons.githubToken('maya')}`,
+        'content-type': 'application/json',
+      },
+      body: JSON.stringify(body),
+    });
+  expect((await asMaya('POST', '/orgs/acme/teams', { name: 'Reviewers' })).status).toBe(201);
+  expect((await asMaya('PUT', '/orgs/acme/teams/reviewers/memberships/jonas')).status).toBe(200);
+  const inTeam = (login: string, team = 'acme/reviewers') => adapter.isInTeam?.(context, person(login), team);
+  expect(await inTeam('jonas')).toBe(true);
+  expect(await inTeam('cleo')).toBe(false);
+  expect(await inTeam('jonas', 'acme/nobody')).toBe(false);
+  expect(await inTeam('jonas', 'reviewers')).toBe(false);
+  await asMaya('DELETE', '/orgs/acme/teams/reviewers/memberships/jonas');
+  expect(await inTeam('jonas')).toBe(true);
+  expect(await adapter.isInTeam?.(context, person('jonas'), 'acme/reviewers', { fresh: true })).toBe(false);
+});
+
+test('Linear: who sees an issue, and who wrote it', async () => {
+  let nowMs = 0;
+  const adapter = createLinearAdapter(() => nowMs);
+  const context = await contextOf(adapter);
+  const { desk } = workplace.linear;
+  const { records } = desk;
+  const person = (id: string): Writer => {
+    const user = records.users.find(({ personId }) => personId === id) ?? expect.fail(id);
+    return { author: { id: user.id, name: user.name, kind: 'person' } };
+  };
+  const made = workplace.persons.createLinearIssue({ personId: 'guest', title: 'By a guest' });
+  const place = { agent_session_id: 'x', issue_id: made.id };
+  expect(await adapter.audience(context, place)).toBe('workspace');
+  expect(await adapter.audience(context, { agent_session_id: 'x' })).toBe('workspace');
+  expect(await adapter.canSee(context, person('maya'), place)).toBe(true);
+  records.team.private = true;
+  nowMs = 60_001;
+  expect(await adapter.audience(context, place)).toBe('private');
+  expect(await adapter.canSee(context, person('jonas'), place)).toBe(true);
+  const stranger: Writer = { author: { id: '99999999-9999-4999-8999-999999999999', kind: 'person' } };
+  expect(await adapter.canSee(context, stranger, place)).toBe(false);
+  records.team.private = false;
+  const writer = await adapter.writerOf?.(context, { key: 'k', place });
+  expect(writer).toMatchObject({ author: { id: person('guest').author.id, kind: 'person' } });
+  expect(await adapter.writerOf?.(context, { key: 'k', place: { agent_session_id: 'x' } })).toBeUndefined();
 });
 
 test('Slack: a word that one person sees', async () => {
@@ -336,4 +429,48 @@ test('Linear: a question is answered by its outcome, and an issue is created onc
   expect(made.text).toMatch(/^Created ENG-\d+/);
   expect(await create.perform(context, input, target, mark(30))).toEqual(made);
   expect(workplace.state().linear.issues.filter(({ title }) => title === 'The rest')).toHaveLength(1);
+});
+
+test('each: another issue or thread is read, with those who wrote it', async () => {
+  const tool = (provider: ProviderName, name: string) =>
+    adapters[provider].tools.find((each) => each.name === name) ?? expect.fail(name);
+
+  const slack = await contextOf(adapters.slack);
+  const posted = await workplace.persons.postSlackMessage({
+    personId: 'guest',
+    channel: 'support',
+    text: 'The printer is on fire.',
+  });
+  const general = { place: { channel: 'C0GENERAL', thread_ts: '1.1' } };
+  const thread = await tool('slack', 'slack_read_thread').perform(
+    slack,
+    { channel: posted.channel, thread: posted.ts },
+    general,
+    '',
+  );
+  expect(thread.text).toContain('The printer is on fire.');
+  expect(thread.writers).toMatchObject([{ author: { name: expect.stringMatching(/gia/i), kind: 'person' } }]);
+  await expect(
+    tool('slack', 'slack_read_thread').perform(slack, { channel: posted.channel }, general, ''),
+  ).rejects.toMatchObject({ code: 'refused', message: expect.stringContaining('which `thread`') });
+
+  const github = await contextOf(adapters.github);
+  const { number } = await workplace.persons.openGithubIssue({ personId: 'cleo', title: 'From outside' });
+  const read = tool('github', 'github_read_issue');
+  const elsewhere = { place: { owner: 'acme', repo: 'gadgets', number: '1' } };
+  const issue = await read.perform(github, { repository: 'acme/widgets', number }, elsewhere, '');
+  expect(issue.text).toContain('From outside');
+  expect(issue.writers).toMatchObject([{ author: { name: 'cleo' }, authorHint: { login: 'cleo' } }]);
+  await expect(read.perform(github, { repository: 'acme/widgets' }, elsewhere, '')).rejects.toMatchObject({
+    message: expect.stringContaining('which `number`'),
+  });
+
+  const linear = await contextOf(adapters.linear);
+  const { records } = workplace.linear.desk;
+  const made = workplace.persons.createLinearIssue({ personId: 'guest', title: 'A guest writes' });
+  const own = { place: { agent_session_id: 'x', issue_id: 'x', identifier: `${records.team.key}-999` } };
+  const readLinear = tool('linear', 'linear_read_issue');
+  const found = await readLinear.perform(linear, { issue: made.identifier.toLowerCase() }, own, '');
+  expect(found.text).toContain('A guest writes');
+  expect(found.writers).toMatchObject([{ author: { kind: 'person' } }]);
 });

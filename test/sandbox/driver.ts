@@ -1,6 +1,7 @@
 /**
  * Runs as a process of its own, for tests that kill it or that give it descriptors: opens one sandbox, prints its
- * process id, then passes on what it writes. Arguments: home root, bash script.
+ * process id, then passes on what it writes. Arguments: home root, bash script; WORKSPACE_BYTES for a disk
+ * of that size, and then how it was held and why the sandbox ended is the last line.
  */
 import { join } from 'node:path';
 import { pino } from 'pino';
@@ -9,6 +10,7 @@ import { sessionUid } from '../../src/sandbox/uids.ts';
 import { openHome } from '../../src/store/home.ts';
 import { limits } from './harness.ts';
 
+const workspaceBytes = Number(process.env.WORKSPACE_BYTES ?? 0);
 const [, , root = '', script = ''] = process.argv;
 const home = openHome(root);
 const port = createBubblewrapSandbox({ home, logger: pino({ level: 'silent' }) });
@@ -20,10 +22,11 @@ const sandbox = await port.open({
   command: ['/bin/bash', '-c', script],
   env: {},
   caCertificatePem: '',
-  limits,
+  limits: workspaceBytes > 0 ? { ...limits, workspaceBytes } : limits,
   onListener: async () => {},
 });
 process.stdout.write(`pid ${sandbox.pid}\n`);
 sandbox.stdout.pipe(process.stdout);
-await sandbox.closed;
+const { reason } = await sandbox.closed;
+if (workspaceBytes > 0) process.stdout.write(`${sandbox.enforced.workspace}: ${reason}\n`);
 process.exit(0);

@@ -101,30 +101,44 @@ test('a process that is gone has no start, and neither has a zombie', () => {
   expect(processStart(2 ** 22 + 1)).toBeUndefined();
 });
 
-test.runIf(isRoot)('without root it runs under one uid, limited by rlimits', async (context) => {
-  await bundle();
-  const uid = 65_533;
-  const driver = join(import.meta.dirname, 'driver.ts');
-  const asOther = (...command: string[]) =>
-    spawnSync('setpriv', [`--reuid=${uid}`, `--regid=${uid}`, '--clear-groups', ...command], {
-      env: { PATH: process.env.PATH },
-      encoding: 'utf8',
-    });
-  const readable = asOther('cat', driver, join(dirname(dirname(import.meta.dirname)), 'dist', 'bundle.json'));
-  if (readable.status !== 0) context.skip('the checkout is closed to others');
-  accessSync(process.execPath, constants.X_OK);
-  const root = mkdtempSync(join(tmpdir(), 'tagalong-plain-'));
-  try {
-    chownSync(root, uid, uid);
-    const script = 'id -u; ulimit -u; cat /proc/self/uid_map; : > /proc/sys/kernel/core_pattern';
-    const { stdout, stderr } = asOther(process.execPath, driver, root, script);
-    expect(stderr).toBe('');
-    expect(stdout.trim().split('\n').slice(1)).toEqual([
-      '1000',
-      '200',
-      expect.stringMatching(/^\s+1000\s+0\s+1$/),
-    ]);
-  } finally {
-    rmSync(root, { recursive: true, force: true });
-  }
-});
+test.runIf(isRoot)(
+  'without root it runs under one uid, limited by rlimits and by measuring',
+  async (context) => {
+    await bundle();
+    const uid = 65_533;
+    const driver = join(import.meta.dirname, 'driver.ts');
+    const environment: Record<string, string> = { PATH: process.env.PATH ?? '' };
+    const asOther = (...command: string[]) =>
+      spawnSync('setpriv', [`--reuid=${uid}`, `--regid=${uid}`, '--clear-groups', ...command], {
+        env: environment,
+        encoding: 'utf8',
+      });
+    const readable = asOther(
+      'cat',
+      driver,
+      join(dirname(dirname(import.meta.dirname)), 'dist', 'bundle.json'),
+    );
+    if (readable.status !== 0) context.skip('the checkout is closed to others');
+    accessSync(process.execPath, constants.X_OK);
+    const root = mkdtempSync(join(tmpdir(), 'tagalong-plain-'));
+    try {
+      chownSync(root, uid, uid);
+      const script = 'id -u; ulimit -u; cat /proc/self/uid_map; : > /proc/sys/kernel/core_pattern';
+      const { stdout, stderr } = asOther(process.execPath, driver, root, script);
+      expect(stderr).toBe('');
+      expect(stdout.trim().split('\n').slice(1)).toEqual([
+        '1000',
+        '200',
+        expect.stringMatching(/^\s+1000\s+0\s+1$/),
+      ]);
+      environment.WORKSPACE_BYTES = String(64 << 20);
+      const filled = asOther(process.execPath, driver, root, 'head -c 100M /dev/zero > big; sleep 60');
+      expect(filled.stderr).toBe('');
+      expect(filled.stdout.trim().split('\n').at(-1)).toBe(
+        'measured: Its workspace is full: it may hold 64 MiB.',
+      );
+    } finally {
+      rmSync(root, { recursive: true, force: true });
+    }
+  },
+);

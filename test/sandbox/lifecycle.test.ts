@@ -141,6 +141,27 @@ test('kill -9 of the worker ends its sandboxes', async () => {
   await until(() => gone(pids));
 });
 
+test('so does one in the very moment in which the start is over', async () => {
+  // In the place of a bubblewrap that has not seen to it itself yet: says which signal its parent's death is.
+  const folder = mkdtempSync(join(harness.home.open, 'asks-'));
+  const asks = `#!/usr/bin/python3
+import ctypes, sys
+if '--version' in sys.argv: print('bubblewrap 0.7.0'); sys.exit()
+signal = ctypes.c_int()
+ctypes.CDLL(None).prctl(2, ctypes.byref(signal))
+print(signal.value)
+`;
+  writeFileSync(join(folder, 'bwrap'), asks, { mode: 0o755 });
+  chmodSync(folder, 0o755);
+  const port = createBubblewrapSandbox({
+    home: harness.home,
+    logger: pino({ level: 'silent' }),
+    path: folder,
+  });
+  const { stdout } = await finish(await port.open(harness.spec(['/bin/true'])));
+  expect(stdout).toBe('9\n');
+});
+
 test('many at once come up and go', async () => {
   const results = await Promise.all(
     Array.from({ length: 6 }, (_, n) =>

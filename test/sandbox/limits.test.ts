@@ -80,7 +80,7 @@ test('what cgroups do not enforce, rlimits do, never above the present limits', 
   expect(hardLimit(present, 'Max open files')).toBe(500);
   expect(hardLimit(present, 'Max data size')).toBe(Number.POSITIVE_INFINITY);
   expect(rlimitArguments(limits, { memory: true, processes: true }, present)).toEqual([
-    '--core=0',
+    '--core=1',
     '--nofile=500',
     `--fsize=${limits.maxFileBytes}`,
     `--data=${limits.memoryBytes + 640 * 1024 * 1024}`,

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -70,52 +70,6 @@ const records = async () => {
     .orderBy(egressRequests.id);
 };
 
-const clients: Record<string, { needs: string; script: string }> = {
-  curl: { needs: 'curl', script: `curl -sS https://${host}/curl` },
-  git: {
-    needs: 'git',
-    script: `git ls-remote https://${host}/git 2>&1; echo; curl -sS https://${host}/after`,
-  },
-  'node https': {
-    needs: 'node',
-    script: `node -e 'require("https").get("https://${host}/node", (r) => r.pipe(process.stdout))'`,
-  },
-  'node fetch': {
-    needs: 'node',
-    script: `node -e 'fetch("https://${host}/fetch").then((r) => r.text()).then(console.log)'`,
-  },
-  'the system’s own node': {
-    needs: '/usr/bin/node',
-    script: `/usr/bin/node -e 'process.stdout.write(""); require("https").get("https://${host}/old", (r) => r.pipe(process.stdout))'`,
-  },
-  python: {
-    needs: '/usr/bin/python3',
-    script: `/usr/bin/python3 -c 'import urllib.request as u; print(u.urlopen("https://${host}/py").read().decode())'`,
-  },
-  perl: {
-    needs: 'perl',
-    script: `perl -MIO::Socket::SSL -e 1 2>/dev/null || { curl -sS https://${host}/no-perl-tls; exit; }
-      perl -MIO::Socket::SSL -e 'my $s = IO::Socket::SSL->new(PeerHost => "${host}:443", SSL_hostname => "${host}", SSL_ca_file => $ENV{SSL_CERT_FILE}) or die; print $s "GET /perl HTTP/1.1\\r\\nHost: ${host}\\r\\nConnection: close\\r\\n\\r\\n"; print while <$s>'`,
-  },
-  java: {
-    needs: 'java',
-    script: `cat > /tmp/A.java <<'J'
-class A { public static void main(String[] a) throws Exception {
-  System.out.println(new String(new java.net.URL("https://${host}/java").openStream().readAllBytes()));
-} }
-J
-java -Xmx128m /tmp/A.java 2>&1`,
-  },
-};
-
-for (const [name, { needs, script }] of Object.entries(clients)) {
-  test(`${name} gets through without any proxy variable`, async (context) => {
-    if ((await harness.run(`command -v ${needs}`)).code !== 0) context.skip(`${needs} is not installed`);
-    const { stdout, stderr } = await run(script);
-    expect(stdout + stderr).toMatch(/GET \S+ through/);
-  });
-}
-
 test('requests that came that way are recorded as any other', async () => {
   await run(`curl -sS 'https://${host}/recorded?token=1'`);
   expect((await records()).find(({ path }) => path === '/recorded')).toMatchObject({
@@ -175,6 +129,58 @@ test('an address of its own choice leads a client nowhere else', async () => {
   const rules = (await records()).map(({ rule }) => rule);
   expect(rules).toContain('host.not_allowed');
   expect(rules).toContain('tls.name');
+});
+
+test('no setting of a client leads around the proxy, to approved hosts neither', async () => {
+  const before = upstream.seen.length;
+  const { stdout } = await run(`
+    NO_PROXY='*' curl -sS --max-time 5 https://evil.example/ 2>&1 | head -1 | cut -c1-9
+    curl -sS --max-time 5 --noproxy '*' https://evil.example/ 2>&1 | head -1 | cut -c1-9
+    ALL_PROXY=http://93.184.216.34:3128 curl -sS --max-time 5 https://${host}/elsewhere 2>&1 | head -1 | cut -c1-9
+    curl -sS --max-time 5 -x socks5h://93.184.216.34:1080 https://${host}/socks 2>&1 | head -1 | cut -c1-9
+    NO_PROXY='*' curl -sS --max-time 5 https://${host}/direct`);
+  const lines = stdout.trim().split('\n');
+  expect(lines.slice(0, 2)).toEqual(['curl: (6)', 'curl: (6)']);
+  for (const line of lines.slice(2, 4)) expect(line).toMatch(/^curl: \((7|97)/);
+  // It is caught all the same, and recorded.
+  expect(lines[4]).toBe('GET /direct through');
+  expect(upstream.seen.length).toBe(before + 1);
+  expect((await records()).map(({ path }) => path)).toContain('/direct');
+});
+
+test('a relay inside, on a port of its own, is asked about each request all the same', async () => {
+  const { stdout } = await run(`
+    /usr/bin/python3 - <<'RELAY' &
+import socket, threading
+def pump(a, b):
+    try:
+        while data := a.recv(65536): b.sendall(data)
+    except OSError: pass
+    finally:
+        for s in (a, b):
+            try: s.shutdown(socket.SHUT_RDWR)
+            except OSError: pass
+listener = socket.create_server(('127.0.0.1', 8080))
+while True:
+    a, _ = listener.accept()
+    b = socket.create_connection(('127.0.0.1', 3128))
+    for x, y in ((a, b), (b, a)): threading.Thread(target=pump, args=(x, y), daemon=True).start()
+RELAY
+    relay=$!
+    until (exec 3<>/dev/tcp/127.0.0.1/8080) 2>/dev/null; do sleep 0.05; done
+    curl -sS -x http://127.0.0.1:8080 https://${host}/relayed
+    curl -sS -x http://127.0.0.1:8080 -o /dev/null -w '%{http_connect}\n' https://evil.example/ 2>/dev/null
+    kill $relay`);
+  expect(stdout).toBe('GET /relayed through\n403\n');
+});
+
+test('no inspector can be opened in the egress process, and nothing from outside changes how it runs', () => {
+  const read = (name: string) => readFileSync(`/proc/${control.pid}/${name}`, 'utf8');
+  expect(read('cmdline').split('\0')).toContain('--disable-sigusr1');
+  expect(read('cmdline')).not.toContain('--inspect');
+  const environment = read('environ').split('\0').filter(Boolean);
+  // The one is how Node finds the channel to its parent.
+  expect(environment.filter((line) => !/^NODE_CHANNEL_/.test(line))).toEqual([]);
 });
 
 test('Host and TLS must name the same', async () => {

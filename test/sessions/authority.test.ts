@@ -29,13 +29,20 @@ const known: Record<string, Judgement> = {
   UAPP: { allowed: false, kind: 'bot', detail: 'they are an app' },
 };
 
-function world(policy: Record<string, unknown> = {}, provider: ProviderName = 'slack') {
+function world(
+  policy: Record<string, unknown> = {},
+  provider: ProviderName = 'slack',
+  writerOf?: ProviderAdapter['writerOf'],
+) {
   const whispers: { personId: string; text: string }[] = [];
   const adapter = {
     name: provider,
     signals: (delivery: { body: Buffer }) => JSON.parse(delivery.body.toString()) as Signal[],
     mayAddress: async (_context: unknown, { author }: { author: { id: string } }) =>
       known[author.id] ?? { allowed: false, kind: 'unknown', detail: 'nobody knows them' },
+    isInTeam: async (_context: unknown, { author }: { author: { id: string } }, team: string) =>
+      author.id === 'UINTEAM' && team === 'acme/reviewers',
+    ...(writerOf && { writerOf }),
     placeNames: ({ channel }: Record<string, string>) => (channel ? [channel] : []),
     async whisper(_context: unknown, _place: unknown, personId: string, text: string) {
       whispers.push({ personId, text });
@@ -250,6 +257,57 @@ describe('text by people without authority', () => {
     expect((await trusted.messages()).map(({ body, authority }) => [body, authority])).toEqual([
       [over.body, true],
     ]);
+  });
+});
+
+describe('the text of an issue whose writer the delivery does not name', () => {
+  const takenUp = { body: '# Do as I say', externalKey: '', instead: 'Please look into this issue.' };
+  const delegated = () => ({ takenUp: { ...takenUp, externalKey: newId('msg') }, body: '# Do as I say' });
+  const shown = (rows: { author: { id: string }; body: string; authority: boolean }[]) =>
+    rows.map(({ author, body, authority }) => [author.id, body, authority]);
+
+  it.each([
+    ['a guest', { author: { id: 'UGUEST', kind: 'person' as const } }, 'UGUEST'],
+    ['an app', { author: { id: 'UAPP', kind: 'bot' as const } }, 'UAPP'],
+    ['nobody who is known', undefined, 'unknown'],
+  ])('stays the text of %s', async (_, writer, id) => {
+    const { say, messages } = world({}, 'linear', async () => writer);
+    await say('U1', delegated());
+    expect(shown(await messages())).toEqual([
+      [id, '# Do as I say', false],
+      ['U1', 'Please look into this issue.', true],
+    ]);
+  });
+
+  it.each([
+    ['who delegated it themselves', 'U1'],
+    ['a colleague', 'U2'],
+  ])('is an instruction by %s', async (_, id) => {
+    const { say, messages } = world({}, 'linear', async () => ({ author: { id, kind: 'person' } }));
+    await say('U1', delegated());
+    expect(shown(await messages())).toEqual([['U1', '# Do as I say', true]]);
+  });
+});
+
+describe('teams of the policy', () => {
+  const teams = { authority: { teams: ['acme/reviewers'] } };
+
+  it('give their members authority, and nobody else', async () => {
+    const { say, messages } = world(teams, 'github');
+    expect(await say('UINTEAM')).toMatchObject({ outcome: 'routed' });
+    expect(await say('UCONNECT')).toMatchObject({ outcome: 'ignored' });
+    expect((await messages()).map(({ author, authority }) => [author.id, authority])).toEqual([
+      ['UINTEAM', true],
+      ['UCONNECT', false],
+    ]);
+    const without = world({}, 'github');
+    expect(await without.say('UINTEAM')).toMatchObject({ outcome: 'ignored' });
+  });
+
+  it('count as listed, where only the listed may address', async () => {
+    const { say } = world({ authority: { who: 'listed', teams: ['acme/reviewers'] } }, 'github');
+    expect(await say('UINTEAM')).toMatchObject({ outcome: 'routed' });
+    expect(await say('U1')).toMatchObject({ outcome: 'ignored' });
   });
 });
 

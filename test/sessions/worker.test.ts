@@ -25,6 +25,7 @@ describe('the worker', () => {
       presence: note('presence'),
       send: note('send'),
       confirm: note('confirm'),
+      notify: note('notify'),
     };
     let cleaned = 0;
     worker = await startWorker({

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { defaults } from '../../src/config.ts';
 import { isPublicAddress } from '../../src/vault/egress/addresses.ts';
 import { createTestDatabase } from '../support/database.ts';
 import { createFixture, type Fixture } from '../support/fixture.ts';
@@ -31,7 +32,9 @@ describe('the corpora', () => {
     fixture = await createFixture(test.database, {
       policy: { allowed_hosts: ['*.names.example.com', 'api.example.com'] },
     });
-    world = await startTestEgress(test);
+    // Each row opens connections of its own.
+    const limits = { ...defaults.egress, maxConnectionsPerSecond: 10_000 };
+    world = await startTestEgress(test, { limits });
     world.network.names.set('api.example.com', ['93.184.216.34']);
     world.network.machines.set('93.184.216.34', upstream.port);
     door = await world.open(fixture);

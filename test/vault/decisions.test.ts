@@ -12,6 +12,7 @@ import {
   parseHostPattern,
 } from '../../src/vault/egress/host-names.ts';
 import { checkModelBody, modelEndpoint } from '../../src/vault/egress/model-door.ts';
+import { noNetworking } from '../../src/vault/egress/networking.ts';
 import { decideProviderRequest, type RequestNeeds } from '../../src/vault/egress/provider-door.ts';
 import { checkRequest } from '../../src/vault/egress/request-gate.ts';
 import { parseTarget } from '../../src/vault/egress/request-target.ts';
@@ -429,6 +430,8 @@ const policy: SessionPolicy = {
   readOutsiders: false,
   slug: null,
   allowedHosts: [],
+  networking: noNetworking,
+  passthroughHosts: [],
   credentials: [],
   repositories: ['acme/widgets'],
   publication: { id: 'pub_a', provider: 'github', live: true, emulated: false, grants: {} },
@@ -464,6 +467,9 @@ describe('the second door', () => {
       ok: true,
       capability: 'github:comment.write',
       repositories: ['acme/widgets'],
+      writes: true,
+      elsewhere: false,
+      namesBranch: false,
     });
   });
   it('names the capability that is missing', () => {

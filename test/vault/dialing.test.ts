@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:tls';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { dialMapped, dialPublic, systemConnect } from '../../src/vault/egress/dialing.ts';
+import { connectTrusting, dialMapped, dialPublic, systemConnect } from '../../src/vault/egress/dialing.ts';
 import { RefusedError } from '../../src/vault/egress/refusal.ts';
 import { UpstreamPools } from '../../src/vault/egress/upstream-pools.ts';
 
@@ -47,6 +47,17 @@ describe('dialling', () => {
   afterAll(() => {
     server.close();
     rmSync(folder, { recursive: true, force: true });
+  });
+
+  it('trusts what the operator adds, for its own name only', async () => {
+    const connect = connectTrusting([readFileSync(join(folder, 'cert.pem'), 'utf8')]);
+    const port = Number(origin.port);
+    const socket = await connect('127.0.0.1', port, { servername: 'localhost', timeoutMs: 5_000 });
+    expect(socket.writable).toBe(true);
+    socket.destroy();
+    await expect(
+      connect('127.0.0.1', port, { servername: 'other.example.com', timeoutMs: 5_000 }),
+    ).rejects.toMatchObject({ code: 'ERR_TLS_CERT_ALTNAME_INVALID' });
   });
 
   it('writes nothing to an upstream whose certificate is not trusted, and tells no address', async () => {

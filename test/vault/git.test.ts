@@ -6,11 +6,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { promisify } from 'node:util';
+import { gzipSync } from 'node:zlib';
 import { eq } from 'drizzle-orm';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { gitRequest, refUpdateNeed } from '../../src/providers/github/git.ts';
-import { publications } from '../../src/store/schema.ts';
+import { publications, sessions } from '../../src/store/schema.ts';
 import { readGitCommands } from '../../src/vault/egress/git-commands.ts';
+import { readGitWants, TipsReader } from '../../src/vault/egress/git-wants.ts';
+import type { DoorQuestion } from '../../src/vault/egress/protocol.ts';
 import { createTestDatabase } from '../support/database.ts';
 import { createFixture } from '../support/fixture.ts';
 import { type Door, exchangeInside } from './support/client.ts';
@@ -27,12 +30,21 @@ const fixture = await createFixture(database.database, {
 });
 const asked: { method: string; url: string; authorization: string | undefined; body: string }[] = [];
 const minted: unknown[] = [];
+const revoked: string[] = [];
+/** What the worker was asked, and what it has against it. */
+const questions: DoorQuestion[] = [];
+let objection: string | undefined;
 
 /** GitHub: gives tokens, and serves bare repositories by git's own program. */
 const server = createServer(async (request, response) => {
   const { method = '', url = '', headers } = request;
   if (url.startsWith('/api/')) {
-    minted.push(JSON.parse((await buffer(request)).toString()));
+    const asking = (await buffer(request)).toString();
+    if (method === 'DELETE') {
+      revoked.push(String(headers.authorization));
+      return void response.writeHead(204).end();
+    }
+    minted.push(JSON.parse(asking));
     response.writeHead(201, { 'content-type': 'application/json' });
     response.end(JSON.stringify({ token: 'ghs_minted', expires_at: '2099-01-01T00:00:00Z' }));
     return;
@@ -55,6 +67,8 @@ const server = createServer(async (request, response) => {
       REMOTE_USER: 'app',
     },
   });
+  // Git may answer without reading it.
+  child.stdin.on('error', () => {});
   child.stdin.end(body);
   const out = await buffer(child.stdout);
   const end = out.indexOf('\r\n\r\n');
@@ -78,7 +92,13 @@ const world = await startTestEgress(
       { host: 'github.com', pathPrefix: '/', target: `${origin}/`, scope: 'real' },
     ],
   },
-  { git: { request: gitRequest, update: refUpdateNeed } },
+  {
+    git: { request: gitRequest, update: refUpdateNeed },
+    askWorker: async (_session, question) => {
+      questions.push(question);
+      return objection === undefined ? { ok: true } : { ok: false, reason: objection };
+    },
+  },
 );
 let door: Door;
 
@@ -128,6 +148,8 @@ afterAll(() => {
 });
 beforeEach(() => {
   asked.length = 0;
+  questions.length = 0;
+  objection = undefined;
 });
 const grant = (capabilities: Record<string, 'on' | 'ask' | 'off'>) =>
   database.database
@@ -257,11 +279,169 @@ test('the rest of the site, the dumb protocol and a compressed push are refused'
   expect(asked).toEqual([]);
 });
 
+describe('whose text git brings', () => {
+  const bare = join(folder, 'served/Acme/Widgets.git');
+  /** A commit that no branch leads to, as the head of a pull request of a fork is. */
+  const pullHead = async (name: string) => {
+    const tree = (await git(bare, 'rev-parse', 'main^{tree}')).trim();
+    const commit = (await git(bare, 'commit-tree', tree, '-m', name)).trim();
+    await git(bare, 'update-ref', `refs/pull/${name}/head`, commit);
+    return commit;
+  };
+  const texts = () => questions.filter(({ kind }) => kind === 'texts');
+
+  test('branches and tags are of people who may write there', async () => {
+    await git(bare, 'tag', '-a', 'v1', '-m', 'one', 'main');
+    const again = join(folder, 'again');
+    await git(folder, 'clone', '-q', 'https://github.com/Acme/Widgets.git', again);
+    expect(await git(again, 'log', '-1', '--format=%s', 'v1')).toBe('first\n');
+    await git(again, '-c', 'protocol.version=0', 'fetch', '-q', 'origin', 'main');
+    expect(questions).toEqual([]);
+  });
+
+  test.each(['0', '2'])(
+    'the head of a pull request goes on record before it comes (protocol %s)',
+    async (version) => {
+      await pullHead(version);
+      expect(
+        await git(clone, '-c', `protocol.version=${version}`, 'fetch', 'origin', `pull/${version}/head`),
+      ).toContain('FETCH_HEAD');
+      // Git may ask in several rounds.
+      expect(texts().slice(0, 1)).toEqual([
+        {
+          kind: 'texts',
+          provider: 'github',
+          request: expect.stringContaining('git-upload-pack'),
+          place: { owner: 'Acme', repo: 'Widgets' },
+          brings: { by: 'forks' },
+        },
+      ]);
+    },
+  );
+
+  test('so does a commit by its number, and nothing comes when it cannot go on record', async () => {
+    const commit = await pullHead('77');
+    await git(bare, 'config', 'uploadpack.allowAnySHA1InWant', 'true');
+    objection = 'The provider did not answer.';
+    expect(await git(clone, 'fetch', 'origin', commit)).toContain('403');
+    expect(asked.filter(({ body }) => body.includes('want '))).toEqual([]);
+    objection = undefined;
+    expect(await git(clone, 'fetch', 'origin', commit)).toContain('FETCH_HEAD');
+    expect(texts().length).toBeGreaterThanOrEqual(2);
+  });
+
+  test('what cannot be understood counts, and names are not taken for objects', () => {
+    const line = (text: string) => packet(`${text}\n`);
+    const wants = (...lines: string[]) => readGitWants(Buffer.from(lines.join('')), undefined);
+    expect(wants(line('command=ls-refs'), '0001', line('ref-prefix HEAD'), '0000')).toEqual({
+      kind: 'names',
+    });
+    expect(wants(line('command=fetch'), '0001', line(`want ${one}`), line('done'), '0000')).toEqual({
+      kind: 'objects',
+      wants: [one],
+    });
+    expect(wants(line(`want ${one} side-band-64k`), '0000', line('done'))).toEqual({
+      kind: 'objects',
+      wants: [one],
+    });
+    for (const odd of [
+      [line('command=fetch'), line('want-ref refs/heads/main')],
+      ['zz'],
+      ['0009wan'],
+      ['0003'],
+    ]) {
+      expect(wants(...odd)).toBeUndefined();
+    }
+    expect(readGitWants(Buffer.from('no gzip'), 'gzip')).toBeUndefined();
+    expect(readGitWants(gzipSync(line(`want ${one}`)), 'gzip')).toEqual({ kind: 'objects', wants: [one] });
+    expect(readGitWants(Buffer.from(line(`want ${one}`)), 'br')).toBeUndefined();
+  });
+
+  test('the tips of branches and tags are read wherever the bytes are cut', () => {
+    const two = '2'.repeat(40);
+    const three = '3'.repeat(40);
+    const whole = Buffer.from(
+      `${packet('# service=git-upload-pack\n')}0000${packet(`${one} HEAD\0symref=HEAD:refs/heads/main\n`)}${packet(
+        `${two} refs/tags/v1 peeled:${three}\n`,
+      )}${packet(`${'4'.repeat(40)} refs/pull/1/head\n`)}0000`,
+    );
+    for (let cut = 0; cut <= whole.length; cut++) {
+      const tips = new Set<string>();
+      const reader = new TipsReader(tips);
+      reader.push(whole.subarray(0, cut));
+      reader.push(whole.subarray(cut));
+      reader.end();
+      expect([...tips]).toEqual([one, two, three]);
+    }
+  });
+});
+
+test('before a push the worker is asked, and what it has against it is the refusal', async () => {
+  objection = 'Who asked for it has no authority any more.';
+  await git(clone, 'commit', '-q', '--allow-empty', '-m', 'third');
+  const bytes = push([[zero, one, 'refs/heads/tagalong/helper/late']]);
+  const answer = await exchangeInside(door, 'github.com', bytes, (text) => text.includes('"message"'));
+  expect(answer).toMatch(/^HTTP\/1\.1 403 /);
+  expect(answer).toContain('no authority any more');
+  expect(asked).toEqual([]);
+  expect(questions).toMatchObject([{ kind: 'write', place: { owner: 'Acme', repo: 'Widgets' } }]);
+});
+
+test('a session that was given text by people without authority pushes nothing, and still reads', async () => {
+  const { sessionId } = fixture;
+  await database.database
+    .update(sessions)
+    .set({ outsidersReadAt: new Date() })
+    .where(eq(sessions.id, sessionId));
+  world.egress.setTurn(sessionId, null);
+  const answer = await exchangeInside(
+    door,
+    'github.com',
+    push([[zero, one, 'refs/heads/tagalong/helper/sneaked']]),
+    (text) => text.includes('"message"'),
+  );
+  expect(answer).toMatch(/^HTTP\/1\.1 403 /);
+  expect(answer).toContain('people without authority');
+  expect(await git(clone, 'fetch')).not.toContain('403');
+  expect(asked.filter(({ url }) => url.includes('receive-pack'))).toEqual([]);
+  await database.database.update(sessions).set({ outsidersReadAt: null }).where(eq(sessions.id, sessionId));
+  world.egress.setTurn(sessionId, null);
+});
+
 test('what the publication may do decides: no reading, no pushing, or the default branch too', async () => {
   await grant({ 'repo.read': 'off', 'repo.push': 'off' });
   expect(await git(clone, 'fetch')).toContain('403');
   await grant({ 'repo.push.default': 'on' });
   expect(await git(clone, 'push', 'origin', 'HEAD:refs/heads/main')).toContain('HEAD -> main');
+});
+
+test('a secret is not pushed, in a file or in the name of a branch, and git says why', async () => {
+  await git(clone, 'checkout', '-q', '-b', 'leak');
+  writeFileSync(join(clone, 'config.ini'), 'token = ghs_minted\n');
+  await git(clone, 'add', '.');
+  await git(clone, 'commit', '-q', '-m', 'add the configuration');
+  const before = (await world.records(fixture.sessionId)).length;
+  expect(await git(clone, 'push', 'origin', 'HEAD:refs/heads/tagalong/helper/leak')).toMatch(/403|error/);
+  expect(await git(clone, 'push', 'origin', 'HEAD~1:refs/heads/tagalong/helper/ghs_minted')).toMatch(
+    /403|error/,
+  );
+  const refused = (await world.records(fixture.sessionId))
+    .slice(before)
+    .filter((row) => row.decision === 'refused');
+  expect(refused.map(({ rule }) => rule)).toEqual(['secret.outbound', 'secret.outbound']);
+  const branches = await git(join(folder, 'served/Acme/Widgets.git'), 'branch', '--list');
+  expect(branches).not.toMatch(/leak|minted/);
+  await git(clone, 'checkout', '-q', '-');
+});
+
+test('the token is taken back when the session has ended, and another is made for the next', async () => {
+  const before = minted.length;
+  await world.egress.closeSession(fixture.sessionId);
+  await expect.poll(() => revoked).toEqual(['Bearer ghs_minted']);
+  door = await world.open(fixture);
+  writeFileSync(join(folder, 'ca.pem'), door.ca);
+  await git(clone, 'fetch');
+  expect(minted).toHaveLength(before + 1);
 });
 
 describe('reading the commands of a push', () => {
@@ -275,6 +455,8 @@ describe('reading the commands of a push', () => {
     }
     expect(readGitCommands(whole)).toEqual({
       state: 'done',
+      bytes: end,
+      hashBytes: 20,
       updates: [
         { ref: 'refs/heads/a', kind: 'create' },
         { ref: 'refs/heads/b', kind: 'delete' },
@@ -282,10 +464,16 @@ describe('reading the commands of a push', () => {
     });
   });
   test('the flush alone, by which git tries its credentials, changes nothing', () => {
-    expect(readGitCommands(Buffer.from('0000'))).toEqual({ state: 'done', updates: [] });
+    expect(readGitCommands(Buffer.from('0000'))).toEqual({
+      state: 'done',
+      updates: [],
+      bytes: 4,
+      hashBytes: 20,
+    });
   });
   test.each([
     ['no packets', 'PACKgarbage'],
+    ['options', `${packet(`${zero} ${one} refs/heads/a\0report-status push-options`)}0000`],
     ['a delimiter', '0001'],
     ['a signed push', `${packet('push-cert\0report-status\n')}0000`],
     [

@@ -11,14 +11,26 @@ const answers = {
         type: 'message_start',
         message: {
           model: 'claude-x',
-          usage: { input_tokens: 10, cache_read_input_tokens: 90, output_tokens: 1 },
+          usage: {
+            input_tokens: 10,
+            cache_read_input_tokens: 90,
+            cache_creation_input_tokens: 5,
+            output_tokens: 1,
+          },
         },
       },
       { type: 'content_block_delta', delta: { type: 'text_delta', text: 'usage: "model"' } },
       { type: 'message_delta', delta: { stop_reason: 'end_turn' }, usage: { output_tokens: 7 } },
       { type: 'message_stop' },
     ),
-    usage: { model: 'claude-x', inputTokens: 100, outputTokens: 7, cachedTokens: 90, stopReason: 'end_turn' },
+    usage: {
+      model: 'claude-x',
+      inputTokens: 105,
+      outputTokens: 7,
+      cachedTokens: 90,
+      writtenTokens: 5,
+      stopReason: 'end_turn',
+    },
   },
   'Anthropic, whole': {
     text: JSON.stringify({
@@ -26,7 +38,14 @@ const answers = {
       stop_reason: 'tool_use',
       usage: { input_tokens: 3, output_tokens: 4 },
     }),
-    usage: { model: 'claude-x', inputTokens: 3, outputTokens: 4, cachedTokens: null, stopReason: 'tool_use' },
+    usage: {
+      model: 'claude-x',
+      inputTokens: 3,
+      outputTokens: 4,
+      cachedTokens: null,
+      writtenTokens: null,
+      stopReason: 'tool_use',
+    },
   },
   'OpenAI chat, streamed': {
     text: `${sse(
@@ -38,7 +57,14 @@ const answers = {
         usage: { prompt_tokens: 9, completion_tokens: 2, prompt_tokens_details: { cached_tokens: 8 } },
       },
     )}data: [DONE]\n\n`,
-    usage: { model: 'gpt-x', inputTokens: 9, outputTokens: 2, cachedTokens: 8, stopReason: 'stop' },
+    usage: {
+      model: 'gpt-x',
+      inputTokens: 9,
+      outputTokens: 2,
+      cachedTokens: 8,
+      writtenTokens: null,
+      stopReason: 'stop',
+    },
   },
   'OpenAI responses, streamed': {
     text: sse(
@@ -53,15 +79,54 @@ const answers = {
         },
       },
     ),
-    usage: { model: 'gpt-y', inputTokens: 5, outputTokens: 6, cachedTokens: 1, stopReason: 'completed' },
+    usage: {
+      model: 'gpt-y',
+      inputTokens: 5,
+      outputTokens: 6,
+      cachedTokens: 1,
+      writtenTokens: null,
+      stopReason: 'completed',
+    },
+  },
+  'Google, streamed': {
+    text: sse(
+      { modelVersion: 'gemini-x', candidates: [{ content: {} }], usageMetadata: { promptTokenCount: 8 } },
+      {
+        candidates: [{ finishReason: 'STOP' }],
+        usageMetadata: {
+          promptTokenCount: 8,
+          candidatesTokenCount: 3,
+          thoughtsTokenCount: 2,
+          cachedContentTokenCount: 4,
+        },
+      },
+    ),
+    usage: {
+      ...{ model: 'gemini-x', inputTokens: 8, outputTokens: 5 },
+      ...{ cachedTokens: 4, writtenTokens: null, stopReason: 'STOP' },
+    },
   },
   'an error': {
     text: JSON.stringify({ type: 'error', error: { type: 'overloaded_error' } }),
-    usage: { model: null, inputTokens: null, outputTokens: null, cachedTokens: null, stopReason: null },
+    usage: {
+      model: null,
+      inputTokens: null,
+      outputTokens: null,
+      cachedTokens: null,
+      writtenTokens: null,
+      stopReason: null,
+    },
   },
   'no JSON, and numbers that are none': {
     text: `<html>\n${sse({ model: 7, usage: { input_tokens: -1, output_tokens: 1e99 } })}data: {"usage":`,
-    usage: { model: null, inputTokens: null, outputTokens: null, cachedTokens: null, stopReason: null },
+    usage: {
+      model: null,
+      inputTokens: null,
+      outputTokens: null,
+      cachedTokens: null,
+      writtenTokens: null,
+      stopReason: null,
+    },
   },
 };
 

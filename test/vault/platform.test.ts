@@ -131,6 +131,29 @@ describe("the platform's own calls", () => {
     });
   });
 
+  it('puts the client and the token into the form by which Slack takes an app out of a workspace', async () => {
+    const form = (path: string) =>
+      fetchAs(slack)(`https://slack.com/api/${path}`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/x-www-form-urlencoded', authorization: 'Bearer mine' },
+        body: 'client_id=forged&extra=1',
+      });
+    const without = await form('apps.uninstall');
+    expect([without.status, vendor.seen.length]).toEqual([502, 0]);
+    await storeCredential(database, slack, 'slack_client', { client_id: '1.2', client_secret: 'shh' });
+    expect((await form('apps.uninstall')).status).toBe(200);
+    expect(Object.fromEntries(new URLSearchParams(vendor.seen.at(-1)?.body))).toEqual({
+      client_id: '1.2',
+      client_secret: 'shh',
+      extra: '1',
+      token: 'xoxb-1',
+    });
+    expect(vendor.seen.at(-1)?.headers.authorization).toBeUndefined();
+    // No other call gets them.
+    await form('chat.postMessage');
+    expect(vendor.seen.at(-1)?.body).not.toContain('shh');
+  });
+
   it('puts the Linear token on, for the publication before there is an installation too', async () => {
     await (
       await fetchAs(linear, linear.publicationId)('https://api.linear.app/graphql', {

@@ -1,5 +1,9 @@
 import { expect, it } from 'vitest';
+import { egressRequests } from '../../src/store/schema.ts';
+import { databaseWriter } from '../../src/vault/egress/record-writer.ts';
 import { type EgressRecord, Recorder, type WriteRecords } from '../../src/vault/egress/records.ts';
+import { createTestDatabase } from '../support/database.ts';
+import { createFixture } from '../support/fixture.ts';
 import { silent } from './support/egress.ts';
 
 const record = (more: Partial<EgressRecord> = {}): EgressRecord => ({
@@ -85,4 +89,33 @@ it('keeps control characters and endless paths out of the table', async () => {
   await recorder.stop();
   expect(rows[0]?.host).toBe('a?b??');
   expect(rows[0]?.path).toHaveLength(2_048);
+});
+
+it('loses only the one row that cannot be stored', async () => {
+  const written: string[] = [];
+  const write: WriteRecords = async (_organizationId, rows) => {
+    if (rows.some(({ path }) => path === '/7')) throw Object.assign(new Error('text'), { code: '22021' });
+    written.push(...rows.map(({ path }) => path));
+  };
+  const recorder = new Recorder({ write, logger: silent, flushMs: 60_000 });
+  for (let i = 0; i < 20; i++) recorder.add(record({ path: `/${i}` }));
+  await recorder.stop();
+  expect(written).toEqual(Array.from({ length: 20 }, (_, i) => `/${i}`).filter((path) => path !== '/7'));
+});
+
+it('writes whatever text an upstream made up, and every column', async () => {
+  const { database } = await createTestDatabase();
+  const { organizationId, sessionId } = await createFixture(database);
+  const recorder = new Recorder({ write: databaseWriter(database), logger: silent, flushMs: 60_000 });
+  const tokens = { inputTokens: 1, outputTokens: 2, cachedTokens: 3 };
+  const usage = { ...tokens, writtenTokens: null, stopReason: 'a"\\\n\ud800' };
+  const at = new Date('2026-01-02T03:04:05.678Z');
+  const more = { organizationId, sessionId, turnId: 'turn_a', credential: "O'Hara", at, bytesDown: 5e9 };
+  recorder.add(record({ ...more, path: "/\0'\ud800\u{1f600}", usage: { ...usage, model: 'm\0' } }));
+  await recorder.stop();
+  const [row] = await database.select().from(egressRequests);
+  expect(row).toMatchObject({
+    ...{ ...more, method: 'GET', scheme: 'https', port: 443, status: 200, bytesUp: 0, durationMs: 0 },
+    ...{ path: "/?'\ufffd\u{1f600}", ...tokens, stopReason: 'a"\\?\ufffd', model: 'm?', decision: 'allowed' },
+  });
 });

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { expect, test } from 'vitest';
-import { Redaction } from '../../src/vault/egress/redaction.ts';
+import { Redaction, Redactions } from '../../src/vault/egress/redaction.ts';
+import { secretForms } from '../../src/vault/secret-forms.ts';
 
 const secret = 'sk-live/+"Zürich"-0123456789abcdef';
 
@@ -64,4 +65,37 @@ test('only what may be the beginning of a secret is held back', () => {
 
 test('short values are not looked for', () => {
   expect(new Redaction(['short']).active).toBe(false);
+});
+
+test('what is held back is the longest end that begins a secret, as trying every length says', () => {
+  let seed = 1;
+  const random = (below: number) => {
+    seed = (seed * 48_271) % 2_147_483_647;
+    return seed % below;
+  };
+  const word = (length: number) => Array.from({ length }, () => 'ab'[random(2)]).join('');
+  for (let round = 0; round < 2_000; round++) {
+    const secrets = [word(8 + random(6)), word(8 + random(6))];
+    const chunk = word(random(24));
+    const stream = new Redaction(secrets).stream();
+    const out = stream.push(Buffer.from(chunk)).toString('latin1');
+    const clean = new Redaction(secrets).text(chunk);
+    const forms = secrets.flatMap(secretForms);
+    const lengths = Array.from({ length: clean.length }, (_, at) => clean.length - at);
+    const held =
+      lengths.find((length) =>
+        forms.some((form) => form.length > length && form.startsWith(clean.slice(clean.length - length))),
+      ) ?? 0;
+    expect(out).toBe(clean.slice(0, clean.length - held));
+    expect(stream.rest().toString('latin1')).toBe(clean.slice(clean.length - held));
+  }
+});
+
+test('a search that was made before counts anew', () => {
+  const redactions = new Redactions();
+  const first = redactions.for(['plain-secret']);
+  first.text('a plain-secret');
+  expect([first.hits, redactions.for(['plain-secret']).hits]).toEqual([1, 0]);
+  expect(redactions.for(['plain-secret', 'other-secret']).found('other-secret')).toBe(true);
+  expect(redactions.for(['plain-secret","other-secret']).found('other-secret')).toBe(false);
 });

@@ -1,13 +1,17 @@
 import { eq } from 'drizzle-orm';
+import pino from 'pino';
 import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Database } from '../../src/store/connection.ts';
-import { credentials } from '../../src/store/schema.ts';
+import { adminNotices, credentials, publications } from '../../src/store/schema.ts';
 import { CredentialStore } from '../../src/vault/credential-store.ts';
+import { markRefused } from '../../src/vault/refused-refresh.ts';
 import { type PostForm, RotatingTokens } from '../../src/vault/rotating-tokens.ts';
 import { createTestDatabase } from '../support/database.ts';
 import { createFixture, type Fixture } from '../support/fixture.ts';
 import { storeCredential } from './support/credentials.ts';
 import { rootKey } from './support/egress.ts';
+
+const silent = pino({ level: 'silent' });
 
 describe('tokens that end', () => {
   let database: Database;
@@ -34,7 +38,12 @@ describe('tokens that end', () => {
   };
   const process = () => {
     const store = new CredentialStore(database, rootKey, () => now);
-    const tokens = new RotatingTokens(store, post, () => now);
+    const tokens = new RotatingTokens(
+      store,
+      post,
+      () => now,
+      markRefused(database, silent, () => now),
+    );
     return async () =>
       tokens.get(await store.find(fixture.organizationId, fixture.installationId), 'linear_app');
   };
@@ -102,6 +111,43 @@ describe('tokens that end', () => {
       code: 'refused',
       message: expect.stringContaining('Install the app again'),
     });
+  });
+
+  it('mark the publication once the provider refuses, tell its admins, and do not ask with every request', async () => {
+    valid.clear();
+    now += 3_500_000;
+    const get = process();
+    await Promise.allSettled([get(), get()]);
+    await expect(get()).rejects.toMatchObject({ code: 'refused' });
+    expect(asked).toHaveLength(1);
+    const state = async () =>
+      (await database.select().from(publications).where(eq(publications.id, fixture.publicationId)))[0];
+    expect(await state()).toMatchObject({
+      state: 'needs_reauth',
+      stateReason: expect.stringContaining('refused to refresh the token (invalid_grant)'),
+    });
+    const notices = await database
+      .select()
+      .from(adminNotices)
+      .where(eq(adminNotices.publicationId, fixture.publicationId));
+    expect(notices).toEqual([
+      expect.objectContaining({ kind: 'publication.needs_reauth', resolvedAt: null }),
+    ]);
+    now += 61_000;
+    await expect(get()).rejects.toMatchObject({ code: 'refused' });
+    expect(asked).toHaveLength(2);
+  });
+
+  it('are not taken for refused when another process was faster', async () => {
+    now += 3_500_000;
+    const [first, second] = [process(), process()];
+    const answers = await Promise.all([first(), second()]);
+    expect(new Set(answers).size).toBe(1);
+    const [row] = await database
+      .select()
+      .from(publications)
+      .where(eq(publications.id, fixture.publicationId));
+    expect(row?.state).toBe('live');
   });
 
   it('are asked for again later when the provider is away', async () => {

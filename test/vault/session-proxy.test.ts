@@ -171,6 +171,7 @@ describe('the proxy of a session', () => {
     const result = await curl(
       door,
       'https://api.anthropic.com/v1/messages?beta=true',
+      '--http1.1',
       '-H',
       'X-Api-Key: agent',
       '-H',
@@ -386,7 +387,7 @@ describe('the proxy of a session', () => {
       response.writeHead(302, { location: 'http://169.254.169.254/latest' });
       response.end();
     };
-    const result = await curl(door, 'https://files.example.com/', '-D', '-');
+    const result = await curl(door, 'https://files.example.com/', '-D', '-', '--http1.1');
     expect(result.stdout).toMatch(/^HTTP\/1\.1 200[\s\S]*HTTP\/1\.1 302/);
     expect(result.stdout).toContain('location: http://169.254.169.254/latest');
     expect(world.network.dialled.length).toBeLessThanOrEqual(1);

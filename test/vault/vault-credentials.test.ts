@@ -20,6 +20,7 @@ const hosts = [
   'a.wild.example.com',
   'mcp.example.com',
   'auth.example.com',
+  'mcp.slack.com',
 ];
 const fixture = await createFixture(database.database, {
   provider: 'slack',
@@ -79,6 +80,8 @@ const sent = (name: string) => upstream.seen.at(-1)?.headers[name];
 
 test('each kind is put on where its rule says, in the place of what the agent sent, and nowhere else', async () => {
   const [bearer, key, password, query] = [secret(), secret(), secret(), secret()];
+  const person = `xoxp-${secret()}`;
+  await store({ type: 'slack_user', token: person });
   await store(
     { type: 'static_bearer', token: bearer, match: match('api.example.com', '/bearer') },
     'Bearer one',
@@ -102,6 +105,10 @@ test('each kind is put on where its rule says, in the place of what the agent se
   expect([sent('x-api-key'), sent('authorization')]).toEqual([key, `Token ${key}`]);
   await curl(door, 'https://api.example.com/basic');
   expect(sent('authorization')).toBe(`Basic ${Buffer.from(`me:${password}`).toString('base64')}`);
+  await curl(door, 'https://mcp.slack.com/mcp', ...mine, '-d', '{}');
+  expect(sent('authorization')).toBe(`Bearer ${person}`);
+  await curl(door, 'https://mcp.slack.com/other', ...mine);
+  expect(sent('authorization')).toBeUndefined();
   await curl(door, 'https://api.example.com/query?a=1&key=mine&b=%20');
   expect(upstream.seen.at(-1)?.url).toBe(`/query?a=1&b=%20&key=${query}`);
   for (const url of ['https://api.example.com/bearerx', 'https://other.example.com/bearer']) {
@@ -279,7 +286,7 @@ describe('mcp_oauth', () => {
     };
   });
 
-  test('64 waiters in 3 processes on an expired one make one refresh, and all get in', async () => {
+  test('64 waiters at three doors on an expired one make one refresh, and all get in', async () => {
     await store(oauth('/one'));
     const others = [
       await startTestEgress(database, { upstreams }),

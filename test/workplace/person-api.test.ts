@@ -56,7 +56,12 @@ describe('the person-side API', () => {
 
     const state = await (await api.request('/state')).json();
     expect(state).toMatchObject({
-      people: [{ id: 'maya', avatarInitials: 'ML' }, { id: 'jonas' }, { id: 'guest', isGuest: true }],
+      people: [
+        { id: 'maya', avatarInitials: 'ML' },
+        { id: 'jonas' },
+        { id: 'guest', isGuest: true },
+        { id: 'cleo', isGuest: true },
+      ],
       slack: {
         channels: [{ name: 'general' }, { name: 'support' }],
         threads: [

@@ -90,11 +90,16 @@ describe('the emulated Slack, driven by @slack/web-api', () => {
       maya: [false, false, false],
       jonas: [false, false, false],
       gia: [true, true, false],
+      cleo: [false, false, false],
       tagalong: [false, false, true],
     });
     const gia = members.find(({ name }) => name === 'gia');
     const info = await slack.users.info({ user: gia?.id ?? '' });
     expect(info.user).toMatchObject({ is_restricted: true, team_id: workplace.slack.identity.teamId });
+    const cleo = members.find(({ name }) => name === 'cleo');
+    const partner = await slack.users.info({ user: cleo?.id ?? '' });
+    expect(partner.user).toMatchObject({ is_stranger: true });
+    expect(partner.user?.team_id).not.toBe(workplace.slack.identity.teamId);
   });
 
   it("shows a thread's status until the bot posts, it is emptied, or two minutes pass", async () => {

@@ -1,3 +1,4 @@
+import { Navigation } from '../attention/Navigation.tsx';
 import { workingIn } from '../presence.ts';
 import { Avatar } from '../ui/Avatar.tsx';
 import { Brand } from '../ui/Brand.tsx';
@@ -7,18 +8,18 @@ export interface HeaderProps {
   state: WorkplaceState;
   person: Person;
   choosePerson: (id: string) => void;
+  /** How many requests wait for somebody's word. */
+  waiting: number;
 }
 
 /** The head of the page: where one is, what the agent does, and who one is. */
-export function Header({ state, person, choosePerson }: HeaderProps) {
+export function Header({ state, person, choosePerson, waiting }: HeaderProps) {
   const { agent, people } = state;
   const working = workingIn(state);
   return (
     <header className="header">
       <Brand />
-      <a className="header-link" href="/publications">
-        Publications
-      </a>
+      <Navigation current="workplace" waiting={waiting} />
       <p className="header-note">
         An emulated Slack, GitHub and Linear on this machine. Ask {agent.name} something in any of them.
       </p>

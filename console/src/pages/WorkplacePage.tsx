@@ -1,4 +1,6 @@
 import { useEffect } from 'react';
+import { NoticeBanner } from '../attention/NoticeBanner.tsx';
+import { useAttention } from '../attention/useAttention.ts';
 import { useStored } from '../live/useStored.ts';
 import { useWorkplace } from '../live/useWorkplace.ts';
 import type { WorkplaceState } from '../workplace-api.ts';
@@ -28,12 +30,14 @@ interface WorkplaceProps {
 }
 
 function Workplace({ state, connected, refresh }: WorkplaceProps) {
+  const { notices, waiting } = useAttention();
   const [personId, setPersonId] = useStored('person', '');
   const person = state.people.find(({ id }) => id === personId) ?? state.people[0];
   if (person === undefined) return <p className="loading">This workplace has no people to act as.</p>;
   return (
     <div className="workplace">
-      <Header state={state} person={person} choosePerson={setPersonId} />
+      <Header state={state} person={person} choosePerson={setPersonId} waiting={waiting} />
+      <NoticeBanner notices={notices} />
       <ModelNote model={state.model} />
       <output className={connected ? 'connection' : 'connection connection-lost'}>
         {connected ? '' : 'Connection lost. Reconnecting…'}

@@ -1,7 +1,7 @@
 import { useState } from 'react';
+import { useAction } from '../live/useAction.ts';
 import { ErrorNote } from '../ui/ErrorNote.tsx';
 import { type Capability, type Grant, type Setup, saveSettings } from './api.ts';
-import { useAction } from './useAction.ts';
 
 const grants: readonly Grant[] = ['on', 'ask', 'off'];
 
@@ -9,9 +9,15 @@ const grants: readonly Grant[] = ['on', 'ask', 'off'];
 export function CapabilitySettings({ setup, refresh }: { setup: Setup; refresh: () => Promise<void> }) {
   const { busy, problem, run } = useAction();
   const [chosen, setChosen] = useState<{ name: string; grant: Grant }>();
+  const waiting = new Map(setup.pending_capabilities?.capabilities.map(({ name, to }) => [name, to]));
   const choose = (capability: Capability, grant: Grant) => {
     setChosen({ name: capability.name, grant });
-    const all = setup.capabilities.map((each) => (each.name === capability.name ? { ...each, grant } : each));
+    // Set as a whole: what waits for approval goes on waiting.
+    const all = setup.capabilities.map((each) =>
+      each.name === capability.name
+        ? { ...each, grant }
+        : { ...each, grant: waiting.get(each.name) ?? each.grant },
+    );
     const differing = all.filter((each) => each.grant !== each.usual);
     void run(async () => {
       await saveSettings(setup.publication_id, {
@@ -30,12 +36,14 @@ export function CapabilitySettings({ setup, refresh }: { setup: Setup; refresh: 
       {problem && <ErrorNote message={problem} />}
       <ul className="capabilities">
         {setup.capabilities.map((capability) => {
-          const grant = chosen?.name === capability.name ? chosen.grant : capability.grant;
+          const wanted = waiting.get(capability.name);
+          const grant = chosen?.name === capability.name ? chosen.grant : (wanted ?? capability.grant);
           return (
             <li key={capability.name}>
               <span>
                 {capability.words}
                 <code>{capability.name}</code>
+                {wanted && <span className="waiting-mark">{wanted}: waits for approval</span>}
               </span>
               <fieldset className="grant" disabled={busy || setup.next === 'over'}>
                 <legend className="visually-hidden">{capability.words}</legend>

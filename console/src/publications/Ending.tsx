@@ -1,7 +1,7 @@
 import { useState } from 'react';
+import { useAction } from '../live/useAction.ts';
 import { ErrorNote } from '../ui/ErrorNote.tsx';
 import { type Setup, unpublish } from './api.ts';
-import { useAction } from './useAction.ts';
 
 /** Ends a publication, after one more question. */
 export function Ending({ setup, refresh }: { setup: Setup; refresh: () => Promise<void> }) {

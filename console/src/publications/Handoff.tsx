@@ -1,8 +1,8 @@
 import { useCallback, useState } from 'react';
+import { useAction } from '../live/useAction.ts';
+import { usePolled } from '../live/usePolled.ts';
 import { ErrorNote } from '../ui/ErrorNote.tsx';
 import { countHandoffs, createHandoff, revokeHandoffs } from './api.ts';
-import { useAction } from './useAction.ts';
-import { usePolled } from './usePolled.ts';
 
 /** A link for somebody who has the rights at the provider but no account here. */
 export function Handoff({ id }: { id: string }) {

@@ -1,9 +1,9 @@
 import { type FormEvent, useCallback, useState } from 'react';
+import { useAction } from '../live/useAction.ts';
+import { usePolled } from '../live/usePolled.ts';
 import { ErrorNote } from '../ui/ErrorNote.tsx';
 import { createPublication, fetchOptions, listAgents, type Provider } from './api.ts';
 import { Frame, Waiting } from './Frame.tsx';
-import { useAction } from './useAction.ts';
-import { usePolled } from './usePolled.ts';
 import { providerTitles } from './words.ts';
 
 const providers: { id: Provider; words: string }[] = [

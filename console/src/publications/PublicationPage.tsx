@@ -1,14 +1,16 @@
 import { useCallback } from 'react';
+import { usePolled } from '../live/usePolled.ts';
 import { fetchSetup, type Setup } from './api.ts';
 import { CapabilitySettings } from './CapabilitySettings.tsx';
 import { Checklist } from './Checklist.tsx';
 import { Ending } from './Ending.tsx';
 import { Frame, Waiting } from './Frame.tsx';
 import { Handoff } from './Handoff.tsx';
+import { PendingDifference } from './PendingDifference.tsx';
+import { PolicySettings } from './PolicySettings.tsx';
 import { Secrets } from './Secrets.tsx';
 import { StatePill } from './StatePill.tsx';
 import { Steps } from './Steps.tsx';
-import { usePolled } from './usePolled.ts';
 
 const liveMs = 2_000;
 
@@ -47,6 +49,9 @@ function Loaded({ setup, refresh, setSetup }: LoadedProps) {
       </div>
       {setup.state_reason && <p className="warning-note">{setup.state_reason}</p>}
       {setup.warning && next !== 'over' && <p className="warning-note">{setup.warning}</p>}
+      {setup.pending_capabilities && (
+        <PendingDifference setup={setup} pending={setup.pending_capabilities} refresh={refresh} />
+      )}
       <div className="publication-columns">
         {next !== 'over' && <Steps setup={setup} refresh={refresh} setSetup={setSetup} />}
         <div className="publication-side">
@@ -55,6 +60,7 @@ function Loaded({ setup, refresh, setSetup }: LoadedProps) {
           {next !== 'over' && state !== 'pending_setup' && <Secrets setup={setup} setSetup={setSetup} />}
         </div>
         <CapabilitySettings setup={setup} refresh={refresh} />
+        {next !== 'over' && <PolicySettings setup={setup} refresh={refresh} />}
         <Ending setup={setup} refresh={refresh} />
       </div>
     </Frame>

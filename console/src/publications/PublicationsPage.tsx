@@ -1,7 +1,7 @@
+import { usePolled } from '../live/usePolled.ts';
 import { listPublications, type Publication } from './api.ts';
 import { Frame, Waiting } from './Frame.tsx';
 import { StatePill } from './StatePill.tsx';
-import { usePolled } from './usePolled.ts';
 import { providerTitles } from './words.ts';
 
 const refreshMs = 5_000;

@@ -1,7 +1,7 @@
 import { type FormEvent, useState } from 'react';
+import { useAction } from '../live/useAction.ts';
 import { ErrorNote } from '../ui/ErrorNote.tsx';
 import { replaceSecret, type Setup } from './api.ts';
-import { useAction } from './useAction.ts';
 
 /** Replaces the secret that webhooks are signed with. */
 export function Secrets({ setup, setSetup }: { setup: Setup; setSetup: (setup: Setup) => void }) {

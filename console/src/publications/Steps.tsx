@@ -1,7 +1,7 @@
 import { type FormEvent, useState } from 'react';
+import { useAction } from '../live/useAction.ts';
 import { ErrorNote } from '../ui/ErrorNote.tsx';
 import { confirm, createLink, giveCredentials, type Setup } from './api.ts';
-import { useAction } from './useAction.ts';
 
 interface StepsProps {
   setup: Setup;
@@ -27,10 +27,17 @@ export function Steps({ setup, refresh, setSetup }: StepsProps) {
                 as <a href={setup.app.url}>{setup.app.slug}</a>
               </>
             )}
-            . After granting something new,{' '}
-            {setup.provider === 'linear' ? '' : `take the manifest below over in ${title}, then `}
-            install it again, so that {title} asks for the new permissions.
+            .
           </p>
+          {setup.missing_scopes.length > 0 ? (
+            <p className="warning-note">
+              {title} has not given it {setup.missing_scopes.join(', ')} yet; until then it works with what it
+              has. {setup.provider === 'linear' ? '' : `Take the manifest below over in ${title}, then `}
+              {setup.provider === 'linear' ? 'Install' : 'install'} it again.
+            </p>
+          ) : (
+            <p className="muted">It can be installed again at any time, as after a change of its app.</p>
+          )}
           <Install setup={setup} refresh={refresh} />
         </>
       )}

@@ -1,4 +1,5 @@
 import { callServer } from '../api.ts';
+import type { Policy } from './policy-form.ts';
 
 export type Provider = 'slack' | 'github' | 'linear';
 export type Grant = 'on' | 'ask' | 'off';
@@ -12,7 +13,7 @@ export interface Publication {
   state_reason: string | null;
   identity: { workspaceName?: string; workspaceId: string; handle?: string } | null;
   capabilities: Record<string, Grant>;
-  policy: { allowed_hosts?: string[] };
+  policy: Policy;
   emulated: boolean;
 }
 
@@ -21,6 +22,15 @@ export interface Capability {
   words: string;
   usual: Grant;
   grant: Grant;
+}
+
+/** By how much it would be allowed more. */
+export interface Difference {
+  /** Names exactly this difference. */
+  difference: string;
+  capabilities: { name: string; words: string; from: Grant; to: Grant }[];
+  scopes: string[];
+  requested_at: string;
 }
 
 export interface Setup {
@@ -41,6 +51,11 @@ export interface Setup {
   manifest: Record<string, unknown>;
   app_fields: { name: string; label: string; hint: string; secret: boolean }[];
   capabilities: Capability[];
+  /** What waits for an admin's word; null where nothing does. */
+  pending_capabilities: Difference | null;
+  /** Scopes that the provider has yet to give. */
+  missing_scopes: string[];
+  policy: Policy;
   checklist: { id: string; label: string; done: boolean; hint: string }[];
   warning: string | null;
 }
@@ -48,6 +63,11 @@ export interface Setup {
 export interface Agent {
   id: string;
   name: string;
+}
+
+export interface Vault {
+  id: string;
+  display_name: string;
 }
 
 const at = (id: string, rest = '') => `/v1/publications/${encodeURIComponent(id)}${rest}`;
@@ -97,5 +117,15 @@ export const unpublish = (id: string) => callServer<Publication>('POST', at(id, 
 
 export const saveSettings = (
   id: string,
-  settings: { capabilities?: Record<string, Grant>; policy?: { allowed_hosts: string[] } },
+  settings: { capabilities?: Record<string, Grant>; policy?: Policy },
 ) => callServer<Publication>('POST', at(id), settings);
+
+/** Approves exactly the difference that was shown. */
+export const approveDifference = (id: string, difference: string) =>
+  callServer<Publication>('POST', at(id, '/capabilities/approve'), { difference });
+
+export const rejectDifference = (id: string) =>
+  callServer<Publication>('POST', at(id, '/capabilities/reject'), {});
+
+export const listVaults = () =>
+  callServer<{ data: Vault[] }>('GET', '/v1/vaults?limit=100').then(({ data }) => data);

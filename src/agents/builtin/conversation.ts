@@ -58,7 +58,7 @@ export function openConversation(transcript: Transcript, settings: ConversationS
           role: 'user',
           content: blocks.map(blockText).filter(Boolean).join('\n\n') || '(empty)',
         });
-        return await runTurn({
+        const stopReason = await runTurn({
           model: settings.model,
           system: systemText({ system: settings.system, workspace, unreachable: mcp.unreachable }),
           workspace,
@@ -67,6 +67,8 @@ export function openConversation(transcript: Transcript, settings: ConversationS
           signal: turn.signal,
           update,
         });
+        transcript.settle();
+        return stopReason;
       } finally {
         running = undefined;
       }

@@ -14,7 +14,7 @@ import {
 } from '@agentclientprotocol/sdk';
 import { type Conversation, openConversation, transcriptFolder, warmUp } from './conversation.ts';
 import { replay } from './replay.ts';
-import { createTranscript, loadTranscript, type Transcript } from './transcript.ts';
+import { createTranscript, DiskFullError, loadTranscript, type Transcript } from './transcript.ts';
 
 // The protocol has standard output to itself.
 globalThis.console = new console.Console(process.stderr, process.stderr);
@@ -84,6 +84,8 @@ const connection = agent({ name: 'tagalong-agent' })
       if (error instanceof Error && error.name === 'ModelError') {
         throw new RequestError(-32001, error.message, { tagalong: 'model_failed' });
       }
+      if (error instanceof DiskFullError)
+        throw new RequestError(-32002, error.message, { tagalong: 'disk_full' });
       console.error(error);
       throw RequestError.internalError({ details: error instanceof Error ? error.message : String(error) });
     }

@@ -1,11 +1,32 @@
-import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, truncateSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  fstatSync,
+  fsyncSync,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  truncateSync,
+  writeSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { ModelMessage, ToolCallPart, ToolModelMessage } from 'ai';
 
-/** The memory of one conversation, on disk: one JSON per line, each on the disk before work goes on. */
+/**
+ * The memory of one conversation, on disk: one JSON per line, each on the disk before work goes on. Where the disk is
+ * full it goes on all the same, or the agent could not delete anything: what found no room is written with what comes
+ * next.
+ */
 export interface Transcript {
   readonly messages: readonly ModelMessage[];
   append(message: ModelMessage): void;
+  /** Tries once more to write what found no room; throws DiskFullError when there still is none. */
+  settle(): void;
+}
+
+/** There is no room for the conversation: what was said since is forgotten with the process. */
+export class DiskFullError extends Error {
+  override name = 'DiskFullError';
 }
 
 const idPattern = /^conv_[0-9a-z]{20,40}$/;
@@ -22,10 +43,9 @@ const fileOf = (folder: string, id: string): string | undefined =>
 export function createTranscript(folder: string, id: string): Transcript {
   const file = fileOf(folder, id);
   if (!file) throw new Error(`${id} is no id of a conversation`);
-  mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
-  writeLine(file, { type: 'conversation', version: 1, id }, 'wx');
-  syncFolder(folder);
-  return openTranscript(file, []);
+  const transcript = openTranscript(file, []);
+  transcript.write({ type: 'conversation', version: 1, id });
+  return transcript;
 }
 
 /**
@@ -52,15 +72,31 @@ export function loadTranscript(folder: string, id: string): Transcript | undefin
   // The only place where this happens in use is the end; keep it there for good.
   const added = repaired.at(-1);
   if (added && added !== last && last?.role === 'assistant')
-    writeLine(file, { type: 'message', message: added }, 'a');
+    transcript.write({ type: 'message', message: added });
   return transcript;
 }
 
-function openTranscript(file: string, messages: ModelMessage[]): Transcript {
+function openTranscript(file: string, messages: ModelMessage[]) {
+  let waiting = Buffer.alloc(0);
+  const settle = () => {
+    if (waiting.length === 0) return;
+    append(file, waiting);
+    waiting = Buffer.alloc(0);
+  };
+  const write = (line: unknown) => {
+    waiting = Buffer.concat([waiting, Buffer.from(`${JSON.stringify(line)}\n`)]);
+    try {
+      settle();
+    } catch (error) {
+      if (!(error instanceof DiskFullError)) throw error;
+    }
+  };
   return {
     messages,
-    append(message) {
-      writeLine(file, { type: 'message', message }, 'a');
+    settle,
+    write,
+    append(message: ModelMessage) {
+      write({ type: 'message', message });
       messages.push(message);
     },
   };
@@ -120,14 +156,25 @@ function interrupted(calls: ToolCallPart[]): ToolModelMessage {
   };
 }
 
-function writeLine(file: string, value: unknown, flags: 'a' | 'wx'): void {
-  const line = Buffer.from(`${JSON.stringify(value)}\n`);
-  const fd = openSync(file, flags, 0o600);
+const noRoom = new Set(['ENOSPC', 'EDQUOT', 'EFBIG']);
+
+/** All of it, or nothing: half a line would be glued to the next one. */
+function append(file: string, bytes: Buffer): void {
+  let fd: number | undefined;
+  let before: number | undefined;
   try {
-    for (let written = 0; written < line.length; ) written += writeSync(fd, line, written);
+    mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+    fd = openSync(file, 'a', 0o600);
+    before = fstatSync(fd).size;
+    for (let written = 0; written < bytes.length; ) written += writeSync(fd, bytes, written);
     fsyncSync(fd);
+    if (before === 0) syncFolder(dirname(file));
+  } catch (error) {
+    if (fd !== undefined && before !== undefined) ftruncateSync(fd, before);
+    if (!noRoom.has((error as NodeJS.ErrnoException).code ?? '')) throw error;
+    throw new DiskFullError('The disk of the sandbox is full.', { cause: error });
   } finally {
-    closeSync(fd);
+    if (fd !== undefined) closeSync(fd);
   }
 }
 

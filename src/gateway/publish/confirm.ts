@@ -2,19 +2,21 @@ import { and, desc, eq, ne, notInArray, sql } from 'drizzle-orm';
 import { resumeSending } from '../../outbound/sweep.ts';
 import { ProviderError } from '../../providers/provider.ts';
 import type { Transaction } from '../../store/connection.ts';
+import { clientKinds } from '../../store/credential-kinds.ts';
 import { newId } from '../../store/ids.ts';
 import { withOrganization } from '../../store/organization.ts';
+import { announceState } from '../../store/publication-changes.ts';
 import { nextPublicationState } from '../../store/publication-states.ts';
 import { credentials, type InstallationIdentity, installations, publications } from '../../store/schema.ts';
 import { credentialTtlMs } from '../../vault/credential-store.ts';
-import type { GatewayDeps } from '../deps.ts';
+import type { GatewayAdapter, GatewayDeps } from '../deps.ts';
 import { ApiError, notFound } from '../errors.ts';
-import { clientKinds, lockPublication } from './credentials.ts';
+import { lockPublication } from './credentials.ts';
 import type { PublicationRow } from './deps.ts';
 
 /** What confirming needs; no secret is opened for it. */
 export type ConfirmDeps = Pick<GatewayDeps, 'database' | 'platformFetch' | 'clock' | 'logger'> & {
-  adapters: Readonly<Record<PublicationRow['provider'], Pick<GatewayDeps['adapters']['slack'], 'whoAmI'>>>;
+  adapters: Readonly<Record<PublicationRow['provider'], Pick<GatewayAdapter, 'whoAmI' | 'publishFlow'>>>;
 };
 
 export interface ConfirmOptions {
@@ -49,22 +51,31 @@ export async function confirmPublication(
     const now = deps.clock();
     if (!answer.ok) {
       const state = answer.unauthorized ? nextPublicationState(locked.state, 'revoked') : locked.state;
-      return update(tx, locked, { state, stateReason: answer.message, updatedAt: now });
+      return update(tx, locked, { state, stateReason: answer.message, updatedAt: now }, now);
     }
-    const installationId = await recordInstallation(tx, locked, answer.identity, now);
+    const { scopes, ...identity } = answer.identity;
+    const installationId = await recordInstallation(tx, deps, locked, identity, now);
     await adoptCredential(tx, publicationId, credentialId, installationId, now);
     await resumeSending(tx, publicationId, new Date(now.getTime() + settleMs));
-    const { appId, handle } = answer.identity;
-    return update(tx, locked, {
-      state: nextPublicationState(locked.state, 'installed'),
-      stateReason: null,
-      setup: {
-        ...locked.setup,
-        ...(appId ? { appId } : {}),
-        ...(handle && locked.provider === 'github' ? { slug: handle } : {}),
+    const { appId, handle } = identity;
+    const { namedBySlug } = deps.adapters[locked.provider].publishFlow;
+    const given = scopes ?? scopesIn(detail);
+    return update(
+      tx,
+      locked,
+      {
+        state: nextPublicationState(locked.state, 'installed'),
+        stateReason: null,
+        setup: {
+          ...locked.setup,
+          ...(appId ? { appId } : {}),
+          ...(handle && namedBySlug ? { slug: handle } : {}),
+          ...(given ? { scopes: given } : {}),
+        },
+        updatedAt: now,
       },
-      updatedAt: now,
-    });
+      now,
+    );
   });
   if (settled.state === 'live' && publication.state !== 'live') await resumeRouting(deps, publicationId);
   return settled;
@@ -98,18 +109,25 @@ async function load(tx: Transaction, publicationId: string, options: ConfirmOpti
   return { publication, credentialId: credential.id, detail };
 }
 
+/** What came with the token, as its exchange kept it. */
+function scopesIn({ scope }: Record<string, unknown>): string[] | undefined {
+  return typeof scope === 'string' ? scope.split(',') : undefined;
+}
+
 async function update(
   tx: Transaction,
   row: PublicationRow,
   change: Partial<PublicationRow>,
+  now: Date,
 ): Promise<PublicationRow> {
   const [updated] = await tx.update(publications).set(change).where(eq(publications.id, row.id)).returning();
   if (!updated) throw notFound('publication', row.id);
+  await announceState(tx, row, updated, now);
   return updated;
 }
 
 type WhoAmIAnswer =
-  | { ok: true; identity: InstallationIdentity }
+  | { ok: true; identity: InstallationIdentity & { scopes?: string[] } }
   | { ok: false; unauthorized: boolean; message: string };
 
 async function askWhoWeAre(
@@ -146,6 +164,7 @@ async function askWhoWeAre(
  */
 async function recordInstallation(
   tx: Transaction,
+  { adapters }: Pick<ConfirmDeps, 'adapters'>,
   publication: PublicationRow,
   identity: InstallationIdentity,
   now: Date,
@@ -158,7 +177,10 @@ async function recordInstallation(
     .orderBy(installations.id);
   const same =
     known.find((row) => row.identity.workspaceId === identity.workspaceId) ??
-    known.find((row) => provider === 'github' && row.identity.workspaceName === identity.workspaceName);
+    known.find(
+      (row) =>
+        adapters[provider].publishFlow.namedBySlug && row.identity.workspaceName === identity.workspaceName,
+    );
   if (same) {
     await tx.update(installations).set({ identity, updatedAt: now }).where(eq(installations.id, same.id));
     return same.id;

@@ -16,6 +16,8 @@ import type { PublicationRow, PublishingDeps } from './deps.ts';
 export interface PublicationPolicy {
   /** Hosts that the agent's sandbox may talk to beside the provider's and the model's: `example.com`, `*.example.com`. */
   allowed_hosts?: string[];
+  /** Hosts whose TLS the proxy leaves alone; they get no credential. */
+  passthrough_hosts?: string[];
   /** Whose credentials its sessions use, after those of their own vaults. */
   vault_ids?: string[];
   /** Who may address the agent. */
@@ -52,6 +54,7 @@ export async function createPublication(
   input: NewPublication,
 ): Promise<string> {
   checkCapabilities(input.provider, input.capabilities ?? {});
+  checkTeams(deps, input.provider, input.policy);
   const guided = input.credentials === undefined;
   if (!guided) checked(() => deps.adapters[input.provider].splitCredentials(input.credentials));
   const id = newId('pub');
@@ -85,6 +88,19 @@ export function checkCapabilities(provider: ProviderName, grants: Record<string,
   throw new ApiError(
     'invalid_request_error',
     `capabilities: ${provider} has no ${unknown.join(', ')}. It has ${Object.keys(capabilityTables[provider]).join(', ')}.`,
+  );
+}
+
+/** Throws where a policy names teams and the provider has none that could be asked for. */
+export function checkTeams(
+  { adapters }: Pick<PublishingDeps, 'adapters'>,
+  provider: ProviderName,
+  policy: PublicationPolicy | undefined,
+): void {
+  if ((policy?.authority?.teams ?? []).length === 0 || adapters[provider].isInTeam) return;
+  throw new ApiError(
+    'invalid_request_error',
+    `policy.authority.teams: ${provider} has no teams that could be asked for; list people by their ids instead.`,
   );
 }
 

@@ -2,30 +2,15 @@ import { and, eq, inArray, isNull, ne } from 'drizzle-orm';
 import { ZodError } from 'zod';
 import type { AppCredentials, NewCredential } from '../../providers/publish-flow.ts';
 import type { Transaction } from '../../store/connection.ts';
+import { credentialNames } from '../../store/credential-kinds.ts';
 import { newId } from '../../store/ids.ts';
 import { withOrganization } from '../../store/organization.ts';
 import { nextPublicationState } from '../../store/publication-states.ts';
-import {
-  type CredentialKind,
-  credentials,
-  organizations,
-  publications,
-  webhookSecrets,
-} from '../../store/schema.ts';
+import { credentials, organizations, publications, webhookSecrets } from '../../store/schema.ts';
 import { credentialBinding } from '../../vault/seal.ts';
 import { ApiError, describeIssues, notFound } from '../errors.ts';
 import { webhookSecretBinding } from '../secrets.ts';
 import type { PublicationRow, PublishingDeps } from './deps.ts';
-
-export const credentialNames: Partial<Record<CredentialKind, string>> = {
-  slack_bot: 'Slack bot token',
-  github_app: 'GitHub App key',
-  linear_app: 'Linear app token',
-  slack_client: 'Slack client secret',
-  linear_client: 'Linear client secret',
-};
-
-export const clientKinds: readonly CredentialKind[] = ['slack_client', 'linear_client'];
 
 /** How long a replaced webhook secret is still honoured: what was signed with it is on its way. */
 const graceMs = 24 * 3_600_000;

@@ -1,5 +1,4 @@
-import type { ProviderPages } from '../../providers/publish-flow.ts';
-import type { ProviderName, publications } from '../../store/schema.ts';
+import type { publications } from '../../store/schema.ts';
 import type { GatewayDeps } from '../deps.ts';
 
 export type PublicationRow = typeof publications.$inferSelect;
@@ -12,21 +11,3 @@ export type PublishingDeps = Pick<
 
 /** The same with the addresses by which people and providers reach the pages of the flow. */
 export type FlowDeps = PublishingDeps & Pick<GatewayDeps, 'config'>;
-
-/** The origins of the providers' own pages. */
-export const vendorPages: Readonly<Record<ProviderName, ProviderPages>> = {
-  slack: { apps: 'https://api.slack.com', web: 'https://slack.com' },
-  github: { apps: 'https://github.com', web: 'https://github.com' },
-  linear: { apps: 'https://linear.app', web: 'https://linear.app' },
-};
-
-/**
- * The pages that belong to an operator's own API addresses: of a GitHub Enterprise Server those of its host, elsewhere
- * the vendor's. Pure.
- */
-export function realPages(githubApiUrl: string | undefined): Readonly<Record<ProviderName, ProviderPages>> {
-  if (githubApiUrl === undefined) return vendorPages;
-  const { origin, hostname } = new URL(githubApiUrl);
-  if (hostname === 'api.github.com') return vendorPages;
-  return { ...vendorPages, github: { apps: origin, web: origin } };
-}

@@ -1,8 +1,10 @@
 import type { Context, Hono } from 'hono';
 import { getCookie, setCookie } from 'hono/cookie';
 import { html } from 'hono/html';
+import { bareReturnPath } from '../../providers/pages.ts';
 import { ProviderError } from '../../providers/provider.ts';
 import type { CreateRequest } from '../../providers/publish-flow.ts';
+import { providerTitles } from '../../store/provider-titles.ts';
 import type { ProviderName } from '../../store/schema.ts';
 import type { GatewayEnv } from '../authentication.ts';
 import { ApiError } from '../errors.ts';
@@ -14,7 +16,6 @@ import { answerFlowPage, paragraphs } from './page.ts';
 import { beginStep, finishCreate, finishInstall, startLink } from './steps.ts';
 import { faultText } from './texts.ts';
 import { type PublishToken, redeemPublishToken } from './tokens.ts';
-import { providerTitles } from './view.ts';
 
 const browserCookie = 'tagalong_browser';
 const browserLifetimeMs = 30 * 24 * 3_600_000;
@@ -44,7 +45,8 @@ export function publishDoors(
     }
   });
 
-  app.on(['GET', 'HEAD'], '/oauth/:provider{slack|github|linear}/callback', async (c) => {
+  const providers = Object.keys(providerTitles).join('|');
+  app.on(['GET', 'HEAD'], `/oauth/:provider{${providers}}/callback`, async (c) => {
     if (c.req.method !== 'GET') return c.body(null, 204);
     const provider = c.req.param('provider') as ProviderName;
     const { code, state, error } = c.req.query();
@@ -69,7 +71,7 @@ export function publishDoors(
     }
   });
 
-  app.on(['GET', 'HEAD'], '/github/setup', async (c) => {
+  app.on(['GET', 'HEAD'], bareReturnPath, async (c) => {
     if (c.req.method !== 'GET') return c.body(null, 204);
     const { state, installation_id: given, setup_action: action, publication } = c.req.query();
     const installationId = /^[1-9]\d{0,19}$/.test(given ?? '') ? given : undefined;
@@ -108,9 +110,9 @@ async function send(c: Context, token: PublishToken, to: CreateRequest): Promise
   if (to.method === 'get') return c.redirect(to.url, 303);
   const { origin, host } = new URL(to.url);
   return answerFlowPage(c, {
-    title: 'One click to GitHub',
+    title: `One click to ${host}`,
     formOrigins: [origin],
-    body: html`<p>GitHub makes the app from what this page sends along. There you can still change its name; nothing is
+    body: html`<p>The app is made from what this page sends along. There you can still change its name; nothing is
 made before you confirm it.</p>
 <form method="post" action="${to.url}">
 ${Object.entries(to.fields).map(([name, value]) => html`<input type="hidden" name="${name}" value="${value}">`)}
@@ -148,11 +150,11 @@ async function declined(c: Context, deps: FlowDeps, token: PublishToken, error: 
 
 async function created(c: Context, deps: FlowDeps, token: PublishToken): Promise<Response> {
   const { organizationId, publicationId } = token;
-  const { input } = await loadPublication(deps, organizationId, publicationId);
+  const { input, publication } = await loadPublication(deps, organizationId, publicationId);
   const { url } = await startLink(deps, { organizationId, id: publicationId }, 'install');
   const to = await back(c, deps, publicationId);
   return answerFlowPage(c, {
-    title: `${input.name} exists at GitHub`,
+    title: `${input.name} exists at ${providerTitles[publication.provider]}`,
     body: html`<p>Its key and its secrets came back and are stored sealed. One step is left: install it on the account whose
 repositories it shall work in.</p>
 <div class="actions"><a class="button" href="${url}">Install it</a><a class="button quiet" href="${to.href}">${to.words}</a></div>`,
@@ -171,14 +173,10 @@ async function installed(c: Context, deps: FlowDeps, row: PublicationRow): Promi
 <p class="note">${row.stateReason ?? 'It gave no reason.'}</p>${links}`,
     });
   }
-  const hints = {
-    slack: 'Invite it to a channel and mention it.',
-    github: 'Mention it in an issue.',
-    linear: 'Delegate an issue to it.',
-  };
+  const { firstWords } = deps.adapters[row.provider].publishFlow;
   return answerFlowPage(c, {
     title: `${input.name} is installed in ${workspace ?? providerTitles[row.provider]}`,
-    body: html`<p>${providerTitles[row.provider]} has confirmed it. ${hints[row.provider]}</p>${links}`,
+    body: html`<p>${providerTitles[row.provider]} has confirmed it. ${firstWords}</p>${links}`,
   });
 }
 
@@ -186,7 +184,7 @@ function requested(c: Context): Promise<Response> {
   return answerFlowPage(c, {
     title: 'An owner was asked',
     body: paragraphs([
-      'You may not install apps in this organization, so GitHub has asked its owners. When one of them approves, GitHub tells this server, and the agent is ready by itself.',
+      'You may not install apps in this organization, so its owners were asked. When one of them approves, this server is told, and the agent is ready by itself.',
     ]),
   });
 }
@@ -212,19 +210,24 @@ async function bare(
     }
   }
   return answerFlowPage(c, {
-    title: 'Back from GitHub',
+    title: 'Back from the provider',
     body: paragraphs([
-      'GitHub did not say which step this belongs to. What was installed is checked with GitHub itself: open the publication in the console, and choose "Check again".',
+      'The provider did not say which step this belongs to. What was installed is checked with the provider itself: open the publication in the console, and choose "Check again".',
     ]),
   });
 }
 
 async function organizationOf(deps: FlowDeps, publicationId: string): Promise<string | undefined> {
   const { rows } = await deps.database.$client.query<{ organization_id: string }>(
-    `select organization_id from publications where id = $1 and provider = 'github' and state <> 'unpublished'`,
-    [publicationId],
+    `select organization_id from publications where id = $1 and provider = any($2) and state <> 'unpublished'`,
+    [publicationId, bareReturners(deps)],
   );
   return rows[0]?.organization_id;
+}
+
+/** The providers that send no code with which an installation would prove itself. */
+function bareReturners({ adapters }: FlowDeps): string[] {
+  return Object.entries(adapters).flatMap(([name, { publishFlow }]) => (publishFlow.exchange ? [] : [name]));
 }
 
 async function failed(c: Context, deps: FlowDeps, token: PublishToken, error: unknown): Promise<Response> {

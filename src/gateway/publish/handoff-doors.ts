@@ -1,6 +1,7 @@
 import type { Context, Hono } from 'hono';
 import { getCookie, setCookie } from 'hono/cookie';
 import { html } from 'hono/html';
+import { providerTitles } from '../../store/provider-titles.ts';
 import type { GatewayEnv } from '../authentication.ts';
 import { ApiError } from '../errors.ts';
 import { isOwnOrigin } from '../host-check.ts';
@@ -12,7 +13,7 @@ import { answerFlowPage, paragraphs } from './page.ts';
 import { startLink } from './steps.ts';
 import { faultText } from './texts.ts';
 import { findPublishToken, type PublishToken } from './tokens.ts';
-import { capabilityViews, nextStep, providerTitles } from './view.ts';
+import { capabilityViews, nextStep } from './view.ts';
 
 /** The pages for somebody without an account, who does just one publication's steps. */
 export function handoffDoors(

@@ -1,5 +1,6 @@
 import { and, eq } from 'drizzle-orm';
 import { requiredScopes } from '../../capabilities/scopes.ts';
+import { bareReturnPath } from '../../providers/pages.ts';
 import type { ManifestInput, ProviderPages } from '../../providers/publish-flow.ts';
 import type { Transaction } from '../../store/connection.ts';
 import { withOrganization } from '../../store/organization.ts';
@@ -41,7 +42,7 @@ async function load(deps: FlowDeps, tx: Transaction, publicationId: string): Pro
     .select()
     .from(installations)
     .where(eq(installations.publicationId, publicationId));
-  const { provider, capabilities, setup } = publication;
+  const { provider, capabilities, policy, setup } = publication;
   const identity = installation?.identity;
   return {
     publication,
@@ -50,7 +51,7 @@ async function load(deps: FlowDeps, tx: Transaction, publicationId: string): Pro
       name: setup.name ?? persona.name,
       description: persona.description ?? '',
       ...addresses(deps.config.baseUrl, publication),
-      scopes: requiredScopes(provider, capabilities),
+      scopes: requiredScopes(provider, capabilities, policy),
     },
     workspace: identity && (identity.workspaceName ?? identity.workspaceId),
   };
@@ -71,7 +72,7 @@ export function addresses(baseUrl: string, { id, provider }: Pick<PublicationRow
     baseUrl,
     webhookUrl: new URL(`/webhooks/${provider}/${id}`, baseUrl).href,
     redirectUrl: new URL(`/oauth/${provider}/callback`, baseUrl).href,
-    setupUrl: new URL(`/github/setup?publication=${id}`, baseUrl).href,
+    setupUrl: new URL(`${bareReturnPath}?publication=${id}`, baseUrl).href,
   };
 }
 

@@ -4,6 +4,7 @@ import { requestStop } from '../../sessions/stop.ts';
 import type { Transaction } from '../../store/connection.ts';
 import { newId } from '../../store/ids.ts';
 import { withOrganization } from '../../store/organization.ts';
+import { announceState } from '../../store/publication-changes.ts';
 import {
   credentials,
   installations,
@@ -29,8 +30,14 @@ export async function unpublish(
   publicationId: string,
 ): Promise<PublicationRow> {
   const found = await withOrganization(deps.database, organizationId, async (tx) => {
-    const [row] = await tx.select().from(publications).where(eq(publications.id, publicationId));
+    const [row] = await tx
+      .select()
+      .from(publications)
+      .where(eq(publications.id, publicationId))
+      .for('update');
     if (!row) throw notFound('publication', publicationId);
+    const setup = { ...row.setup, ending: true as const };
+    await tx.update(publications).set({ setup }).where(eq(publications.id, publicationId));
     const installed = await tx
       .select()
       .from(installations)
@@ -61,16 +68,18 @@ export async function unpublish(
 async function end(
   deps: PublishingDeps,
   tx: Transaction,
-  { id, organizationId }: PublicationRow,
+  before: PublicationRow,
   stateReason: string | null,
 ): Promise<PublicationRow> {
+  const { id, organizationId } = before;
   const now = deps.clock();
   const [row] = await tx
     .update(publications)
-    .set({ state: 'unpublished', stateReason, updatedAt: now })
+    .set({ state: 'unpublished', stateReason, pendingCapabilities: null, updatedAt: now })
     .where(eq(publications.id, id))
     .returning();
   if (!row) throw new ApiError('not_found_error', `There is no publication ${id}.`);
+  await announceState(tx, before, row, now);
   await tx.delete(webhookSecrets).where(eq(webhookSecrets.publicationId, id));
   await tx.delete(credentials).where(eq(credentials.publicationId, id));
   await tx.update(publishTokens).set({ revokedAt: now }).where(eq(publishTokens.publicationId, id));

@@ -2,7 +2,9 @@ import { sql } from 'drizzle-orm';
 import { capabilityTables } from '../../capabilities/tables.ts';
 import { capabilityWords } from '../../capabilities/words.ts';
 import { withOrganization } from '../../store/organization.ts';
+import { providerTitles } from '../../store/provider-titles.ts';
 import type { Grant, PublicationState } from '../../store/schema.ts';
+import { pendingDifference, scopesToInstall } from './capabilities.ts';
 import type { FlowDeps } from './deps.ts';
 import { type Loaded, loadPublication, unreachableReason } from './input.ts';
 
@@ -48,12 +50,6 @@ async function seen(deps: FlowDeps, { publication }: Loaded): Promise<Seen> {
   return rows[0] ?? { signature: false, event: false, reply: false };
 }
 
-const mentionHints = {
-  slack: 'Invite it to a channel and mention it by its name.',
-  github: 'Mention it in an issue of a repository that it is installed on.',
-  linear: 'Delegate an issue to it, or mention it in a comment.',
-} as const;
-
 async function checklist(deps: FlowDeps, loaded: Loaded, challenged: boolean): Promise<Check[]> {
   const { publication, workspace } = loaded;
   const { provider, state } = publication;
@@ -85,12 +81,15 @@ async function checklist(deps: FlowDeps, loaded: Loaded, challenged: boolean): P
       done: state === 'live',
       hint: 'The second step.',
     },
-    { id: 'event', label: 'A message was received', done: found.event, hint: mentionHints[provider] },
+    {
+      id: 'event',
+      label: 'A message was received',
+      done: found.event,
+      hint: deps.adapters[provider].publishFlow.firstWords,
+    },
     { id: 'reply', label: 'A reply was posted', done: found.reply, hint: 'The answer to that message.' },
   ];
 }
-
-export const providerTitles = { slack: 'Slack', github: 'GitHub', linear: 'Linear' } as const;
 
 function unreachableHint({ config }: FlowDeps, { publication }: Loaded): string | undefined {
   return publication.emulated ? undefined : unreachableReason(config.baseUrl);
@@ -150,6 +149,9 @@ export async function setupView(
     manifest: flow.manifest(input),
     app_fields: flow.appFields,
     capabilities: capabilityViews(loaded),
+    pending_capabilities: pendingDifference(publication),
+    missing_scopes: scopesToInstall(publication),
+    policy: publication.policy,
     checklist: await checklist(deps, loaded, wasChallenged(publication.id)),
     warning: unreachableHint(deps, loaded) ?? null,
   };

@@ -12,10 +12,14 @@ import { workplaceRoutes } from '../workplace-proxy.ts';
 import { actionRoutes } from './actions.ts';
 import { agentRoutes } from './agents.ts';
 import { approvalRoutes } from './approvals.ts';
+import { credentialGrantRoutes } from './credential-grants.ts';
 import { credentialRoutes } from './credentials.ts';
 import { deliveryRoutes } from './deliveries.ts';
 import { egressRoutes } from './egress.ts';
+import { environmentRoutes } from './environments.ts';
 import { eventStreamRoutes } from './event-stream.ts';
+import { keyRotationRoutes } from './key-rotation.ts';
+import { noticeRoutes } from './notices.ts';
 import { publicationSetupRoutes } from './publication-setup.ts';
 import { publicationRoutes } from './publications.ts';
 import { sessionRoutes } from './sessions.ts';
@@ -75,9 +79,13 @@ export function createRestApp(
   eventStreamRoutes(app, deps, options);
   actionRoutes(app, deps);
   approvalRoutes(app, deps);
+  environmentRoutes(app, deps);
+  noticeRoutes(app, deps);
   vaultRoutes(app, deps);
   credentialRoutes(app, deps);
+  credentialGrantRoutes(app, deps);
   egressRoutes(app, deps);
+  keyRotationRoutes(app, deps);
   const workplace = workplaceRoutes(app, deps);
   app.all('/v1/*', (c) => {
     throw new ApiError('not_found_error', `There is no ${c.req.method} ${c.req.path}.`);

@@ -1,11 +1,20 @@
 import { and, asc, desc, eq, inArray, lt } from 'drizzle-orm';
 import type { Hono } from 'hono';
 import { z } from 'zod';
+import { capabilityWords } from '../../capabilities/words.ts';
 import { vote } from '../../outbound/approvals/decide.ts';
 import type { RefusalCode } from '../../outbound/approvals/verdict.ts';
 import type { Transaction } from '../../store/connection.ts';
 import { withOrganization } from '../../store/organization.ts';
-import { actions, approvals, approvalVotes } from '../../store/schema.ts';
+import {
+  actions,
+  agents,
+  agentVersions,
+  approvals,
+  approvalVotes,
+  type PublicationSetup,
+  publications,
+} from '../../store/schema.ts';
 import type { GatewayEnv } from '../authentication.ts';
 import type { GatewayDeps } from '../deps.ts';
 import { ApiError, notFound, readJson, readQuery } from '../errors.ts';
@@ -15,6 +24,9 @@ interface Row {
   approval: typeof approvals.$inferSelect;
   capability: string;
   tool: string;
+  /** The publication's, with its agent's newest version. */
+  setup: PublicationSetup;
+  agentName: string;
 }
 type Vote = typeof approvalVotes.$inferSelect;
 
@@ -22,15 +34,18 @@ type Vote = typeof approvalVotes.$inferSelect;
 const apiVoter = { id: 'api', name: 'an admin', kind: 'api', hasAuthority: true } as const;
 const forbidden: ReadonlySet<RefusalCode> = new Set<RefusalCode>(['asker', 'bot', 'not_an_approver']);
 
-function show({ approval, capability, tool }: Row, votes: readonly Vote[]) {
+function show({ approval, capability, tool, setup, agentName }: Row, votes: readonly Vote[]) {
+  const name = capability.slice(capability.indexOf(':') + 1);
   return {
     id: approval.id,
     type: 'approval',
     session_id: approval.sessionId,
     action_id: approval.actionId,
     publication_id: approval.publicationId,
+    publication_name: setup.name ?? agentName,
     provider: approval.provider,
     capability,
+    capability_words: capabilityWords[approval.provider][name] ?? capability,
     tool,
     shown: approval.shown,
     askers: approval.askers,
@@ -64,9 +79,21 @@ async function withVotes(tx: Transaction, rows: readonly Row[]) {
 
 const select = (tx: Transaction) =>
   tx
-    .select({ approval: approvals, capability: actions.capability, tool: actions.tool })
+    .select({
+      approval: approvals,
+      capability: actions.capability,
+      tool: actions.tool,
+      setup: publications.setup,
+      agentName: agentVersions.name,
+    })
     .from(approvals)
-    .innerJoin(actions, eq(actions.id, approvals.actionId));
+    .innerJoin(actions, eq(actions.id, approvals.actionId))
+    .innerJoin(publications, eq(publications.id, approvals.publicationId))
+    .innerJoin(agents, eq(agents.id, publications.agentId))
+    .innerJoin(
+      agentVersions,
+      and(eq(agentVersions.agentId, agents.id), eq(agentVersions.version, agents.version)),
+    );
 
 /** `/v1/approvals`: what agents asked people's leave for, newest first, and the word on it. */
 export function approvalRoutes(app: Hono<GatewayEnv>, deps: GatewayDeps): void {

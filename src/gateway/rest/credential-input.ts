@@ -24,6 +24,9 @@ const hostPattern = z
   .string()
   .refine((text) => parseHostPattern(text) !== undefined, 'a host name, or *. before one');
 
+/** Slack's own MCP server, the one place where a person's token is put on. */
+const slackMcpUrl = 'https://mcp.slack.com/mcp';
+
 const match = z
   .strictObject({
     host: hostPattern,
@@ -89,6 +92,13 @@ export const authInput = z.discriminatedUnion('type', [
       .nullish(),
   }),
   z.strictObject({
+    type: z.literal('slack_user'),
+    token: secret.regex(
+      /^(?:xoxe\.)?xoxp-/,
+      'a user token, which begins with xoxp-; a bot token belongs to its publication',
+    ),
+  }),
+  z.strictObject({
     type: z.literal('environment_variable'),
     secret_name: z
       .string()
@@ -136,6 +146,10 @@ export function splitAuth(auth: AuthInput): SplitAuth {
         },
       },
     };
+  }
+  if (auth.type === 'slack_user') {
+    const shown = { type: kind, mcp_server_url: slackMcpUrl };
+    return { kind, secret: { token: auth.token }, detail: { auth: shown, rule: ruleOf(shown) } };
   }
   const where =
     'match' in auth && auth.match ? { match: auth.match } : { mcp_server_url: auth.mcp_server_url };

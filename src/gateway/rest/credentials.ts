@@ -5,7 +5,6 @@ import type { Transaction } from '../../store/connection.ts';
 import { newId } from '../../store/ids.ts';
 import { withOrganization } from '../../store/organization.ts';
 import { credentials, organizations } from '../../store/schema.ts';
-import { parseCredentialRule, rulesTie } from '../../vault/credential-rules.ts';
 import { credentialBinding } from '../../vault/seal.ts';
 import { type VaultCredentialDetail, vaultCredentialKinds } from '../../vault/vault-credential.ts';
 import type { GatewayEnv } from '../authentication.ts';
@@ -13,7 +12,8 @@ import type { GatewayDeps } from '../deps.ts';
 import { ApiError, notFound, readJson, readQuery } from '../errors.ts';
 import { decodeCursor, toPage } from '../listing.ts';
 import { mergeMetadata, metadata, metadataChanges } from './agents.ts';
-import { authInput, type SplitAuth, splitAuth } from './credential-input.ts';
+import { authInput, splitAuth } from './credential-input.ts';
+import { refuseTie } from './credential-ties.ts';
 import { displayName, findVault, listQuery } from './vaults.ts';
 
 type CredentialRow = typeof credentials.$inferSelect;
@@ -40,7 +40,12 @@ function showCredential(row: CredentialRow) {
     auth: {
       ...detail.auth,
       ...(detail.oauth
-        ? { expires_at: detail.oauth.expiresAt ?? null, refused: detail.oauth.refused ?? null }
+        ? {
+            expires_at: detail.oauth.expiresAt ?? null,
+            granted_scope: detail.oauth.grantedScope ?? null,
+            needs_reauth: detail.oauth.needsReauth ?? null,
+            refused: detail.oauth.refused ?? null,
+          }
         : {}),
     },
     metadata: detail.metadata,
@@ -54,8 +59,13 @@ function showCredential(row: CredentialRow) {
 const detailOf = (row: CredentialRow) => row.detail as unknown as VaultCredentialDetail;
 const stored = (detail: VaultCredentialDetail) => detail as unknown as Record<string, unknown>;
 
-async function findCredential(tx: Transaction, vaultId: string, id: string): Promise<CredentialRow> {
-  const [row] = await tx
+async function findCredential(
+  tx: Transaction,
+  vaultId: string,
+  id: string,
+  forChange = false,
+): Promise<CredentialRow> {
+  const query = tx
     .select()
     .from(credentials)
     .where(
@@ -65,33 +75,9 @@ async function findCredential(tx: Transaction, vaultId: string, id: string): Pro
         inArray(credentials.kind, [...vaultCredentialKinds]),
       ),
     );
+  const [row] = await (forChange ? query.for('update') : query);
   if (!row) throw notFound('credential', id);
   return row;
-}
-
-/** Two that would claim the same request alike are refused now, not guessed between later. */
-async function refuseTie(
-  tx: Transaction,
-  vaultId: string,
-  own: string,
-  { kind, detail }: SplitAuth,
-): Promise<void> {
-  const others = await tx
-    .select()
-    .from(credentials)
-    .where(and(eq(credentials.vaultId, vaultId), isNull(credentials.archivedAt)));
-  const rule = detail.rule && parseCredentialRule(detail.rule);
-  for (const other of others.filter(({ id }) => id !== own)) {
-    const its = detailOf(other);
-    const itsRule = its.rule && parseCredentialRule(its.rule);
-    const sameName = kind === 'environment_variable' && its.variable?.name === detail.variable?.name;
-    if (sameName || (rule && itsRule && rulesTie(rule, itsRule))) {
-      throw new ApiError(
-        'conflict_error',
-        `Credential ${other.id} (${other.displayName}) stands for the same ${sameName ? 'variable' : 'requests'}. Change or archive that one, or name another host, path or method.`,
-      );
-    }
-  }
 }
 
 /** The credentials of `/v1/vaults`, as in the Managed Agents API. Secrets go in and never come out. */
@@ -124,7 +110,7 @@ export function credentialRoutes(app: Hono<GatewayEnv>, { database, secrets, clo
     const sealed = await seal(organizationId, id, split.secret);
     const row = await within(organizationId, async (tx) => {
       await findVault(tx, vaultId, true);
-      await refuseTie(tx, vaultId, id, split);
+      await refuseTie(tx, vaultId, id, split.detail);
       await tx.insert(credentials).values({
         ...{ id, organizationId, vaultId, sealed, kind: split.kind },
         displayName: input.display_name ?? split.kind,
@@ -171,7 +157,8 @@ export function credentialRoutes(app: Hono<GatewayEnv>, { database, secrets, clo
     const sealed = split && (await seal(organizationId, id, split.secret));
     const row = await within(organizationId, async (tx) => {
       await findVault(tx, vaultId, true);
-      const current = await findCredential(tx, vaultId, id);
+      // Locked: a refresh may write at the same time.
+      const current = await findCredential(tx, vaultId, id, true);
       if (current.archivedAt) throw new ApiError('conflict_error', `Credential ${id} is archived.`);
       if (split && split.kind !== current.kind) {
         throw new ApiError(
@@ -179,7 +166,7 @@ export function credentialRoutes(app: Hono<GatewayEnv>, { database, secrets, clo
           `auth.type: a credential stays what it is, ${current.kind}.`,
         );
       }
-      if (split) await refuseTie(tx, vaultId, id, split);
+      if (split) await refuseTie(tx, vaultId, id, split.detail);
       const detail = detailOf(current);
       // The sandboxes that run know the placeholder, so a new value keeps it.
       const kept =
@@ -198,7 +185,7 @@ export function credentialRoutes(app: Hono<GatewayEnv>, { database, secrets, clo
           version: current.version + 1,
           updatedAt: clock(),
         })
-        .where(and(eq(credentials.id, id), eq(credentials.version, current.version)));
+        .where(eq(credentials.id, id));
       return findCredential(tx, vaultId, id);
     });
     return c.json(showCredential(row));

@@ -14,28 +14,51 @@ import type { GatewayEnv } from '../authentication.ts';
 import type { GatewayDeps } from '../deps.ts';
 import { ApiError, notFound, readJson, readQuery } from '../errors.ts';
 import { decodeCursor, pageParameters, toPage } from '../listing.ts';
+import {
+  decideCapabilities,
+  pendingDifference,
+  scopesToInstall,
+  setCapabilities,
+} from '../publish/capabilities.ts';
 import { confirmPublication } from '../publish/confirm.ts';
-import { checkCapabilities, createPublication, type PublicationPolicy } from '../publish/create.ts';
+import {
+  checkCapabilities,
+  checkTeams,
+  createPublication,
+  type PublicationPolicy,
+} from '../publish/create.ts';
 import type { PublicationRow } from '../publish/deps.ts';
 import { unpublish } from '../publish/unpublish.ts';
+import { refuseTiesAmong, vaultSetsOfSessions } from './credential-ties.ts';
+import { allowedHost } from './environment-input.ts';
+import { requireEnvironment } from './environments.ts';
 import { requireVaults } from './vaults.ts';
 
 const provider = z.enum(['slack', 'github', 'linear']);
 const capabilities = z.record(z.string(), z.enum(['on', 'ask', 'off']));
+const hosts = z
+  .array(
+    z
+      .string()
+      .regex(
+        /^(\*\.)?([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]{0,61}[a-z0-9]$/,
+        'a host name in lower case, as example.com or *.example.com, without scheme, port or path',
+      ),
+  )
+  .max(200);
 const policy = z.strictObject({
-  allowed_hosts: z
-    .array(
-      z
-        .string()
-        .regex(
-          /^(\*\.)?([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]{0,61}[a-z0-9]$/,
-          'a host name in lower case, as example.com or *.example.com, without scheme, port or path',
-        ),
-    )
-    .max(200)
-    .optional(),
+  allowed_hosts: z.array(allowedHost).max(200).optional(),
+  /** Hosts whose TLS is left alone, for clients that accept the host's own certificate only. No credential there. */
+  passthrough_hosts: hosts.optional(),
+  /** For sessions that have no environment of their own. */
+  environment_id: z.string().min(1).optional(),
   authority: authorityPolicy.optional(),
-  approvals: approvalsPolicy.optional(),
+  approvals: approvalsPolicy
+    .refine(({ approvers, needed = 1 }) => approvers === undefined || needed <= approvers.length, {
+      path: ['needed'],
+      message: 'more than there are approvers: nothing could ever be approved',
+    })
+    .optional(),
   limits: limitsPolicy.optional(),
   /** Whose credentials its sessions use, after those of their own vaults. */
   vault_ids: z.array(z.string().min(1)).max(16).optional(),
@@ -73,6 +96,8 @@ export function publicationRoutes(
     id: row.id,
     type: 'publication',
     provider: row.provider,
+    guided: row.setup.flow === 'manifest',
+    owner: row.setup.owner ?? null,
     agent_id: row.agentId,
     name,
     state: row.state,
@@ -80,6 +105,8 @@ export function publicationRoutes(
     webhook_url: new URL(`/webhooks/${row.provider}/${row.id}`, config.baseUrl).href,
     identity: identity ?? null,
     capabilities: row.capabilities,
+    pending_capabilities: pendingDifference(row),
+    missing_scopes: scopesToInstall(row),
     policy: row.policy,
     emulated: row.emulated,
     created_at: row.createdAt,
@@ -125,7 +152,11 @@ export function publicationRoutes(
     const input = await readJson(c, createInput);
     const { organizationId } = c.var.caller;
     const vaultIds = input.policy?.vault_ids ?? [];
-    await withOrganization(database, organizationId, (tx) => requireVaults(tx, vaultIds));
+    await withOrganization(database, organizationId, async (tx) => {
+      await requireVaults(tx, vaultIds);
+      await refuseTiesAmong(tx, vaultIds);
+      await requireEnvironment(tx, input.policy?.environment_id);
+    });
     if (input.owner && input.provider !== 'github') {
       throw new ApiError('invalid_request_error', 'owner: only a GitHub App belongs to an organization.');
     }
@@ -190,16 +221,39 @@ export function publicationRoutes(
       const [row] = await tx.select().from(publications).where(eq(publications.id, id)).for('update');
       if (!row) throw notFound('publication', id);
       if (input.capabilities) checkCapabilities(row.provider, input.capabilities);
-      await requireVaults(tx, input.policy?.vault_ids ?? []);
+      checkTeams(deps, row.provider, input.policy);
+      if (input.policy) {
+        const vaultIds = input.policy.vault_ids ?? [];
+        await requireVaults(tx, vaultIds);
+        for (const own of [[], ...(await vaultSetsOfSessions(tx, id))]) {
+          await refuseTiesAmong(tx, [...own, ...vaultIds]);
+        }
+        await requireEnvironment(tx, input.policy.environment_id);
+      }
       await tx
         .update(publications)
         .set({
-          ...(input.capabilities ? { capabilities: input.capabilities } : {}),
           ...(input.policy ? { policy: { ...withoutUndefined(input.policy) } } : {}),
           updatedAt: clock(),
         })
         .where(eq(publications.id, id));
+      if (input.capabilities) await setCapabilities(tx, row, input.capabilities, clock());
     });
+    return c.json(await read(organizationId, id));
+  });
+
+  app.post('/v1/publications/:id/capabilities/approve', async (c) => {
+    const { difference } = await readJson(c, z.strictObject({ difference: z.string().min(1).max(100) }));
+    const { organizationId } = c.var.caller;
+    const id = c.req.param('id');
+    await decideCapabilities(deps, organizationId, id, { decision: 'approve', difference });
+    return c.json(await read(organizationId, id));
+  });
+
+  app.post('/v1/publications/:id/capabilities/reject', async (c) => {
+    const { organizationId } = c.var.caller;
+    const id = c.req.param('id');
+    await decideCapabilities(deps, organizationId, id, { decision: 'reject' });
     return c.json(await read(organizationId, id));
   });
 

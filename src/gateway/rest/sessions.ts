@@ -10,6 +10,8 @@ import { ApiError, notFound, readJson, readQuery } from '../errors.ts';
 import { decodeCursor, pageParameters, toPage } from '../listing.ts';
 import type { EventRow } from '../session-tail.ts';
 import { metadata, showAgent } from './agents.ts';
+import { refuseTiesAmong, vaultsOfPublication } from './credential-ties.ts';
+import { requireEnvironment } from './environments.ts';
 import { requireVaults } from './vaults.ts';
 
 type SessionRow = typeof sessions.$inferSelect;
@@ -26,7 +28,7 @@ function showSession(row: SessionRow, agent: ReturnType<typeof showAgent>, place
     type: 'session',
     status: row.status,
     agent,
-    environment_id: null,
+    environment_id: row.environmentId,
     title: row.title,
     metadata: row.metadata,
     resources: [],
@@ -136,9 +138,21 @@ export function sessionRoutes(app: Hono<GatewayEnv>, deps: GatewayDeps): void {
     const input = await readJson(c, updateInput);
     const id = c.req.param('id');
     const shown = await withOrganization(database, c.var.caller.organizationId, async (tx) => {
-      await requireSession(tx, id);
-      await requireVaults(tx, input.vault_ids);
-      await tx.update(sessions).set({ vaultIds: input.vault_ids }).where(eq(sessions.id, id));
+      const [row] = await tx.select().from(sessions).where(eq(sessions.id, id));
+      if (!row) throw notFound('session', id);
+      if (input.vault_ids) {
+        await requireVaults(tx, input.vault_ids);
+        const shared = await vaultsOfPublication(tx, row.publicationId);
+        await refuseTiesAmong(tx, [...input.vault_ids, ...shared]);
+      }
+      await requireEnvironment(tx, input.environment_id);
+      await tx
+        .update(sessions)
+        .set({
+          vaultIds: input.vault_ids ?? row.vaultIds,
+          environmentId: input.environment_id === undefined ? row.environmentId : input.environment_id,
+        })
+        .where(eq(sessions.id, id));
       return readSession(tx, id);
     });
     return c.json(shown);
@@ -186,6 +200,7 @@ const agentInput = z
   ])
   .transform((value) => (typeof value === 'string' ? { id: value, version: undefined } : value));
 
+const environmentId = z.string().min(1);
 /** The first one's credentials before the others'. */
 const vaultIds = z.array(z.string().min(1)).max(16);
 
@@ -193,12 +208,15 @@ const createInput = z.strictObject({
   agent: agentInput,
   title: z.string().max(256).nullish(),
   metadata: metadata.default({}),
-  /** Of the Managed Agents API; there is one environment so far, and its name is not looked at. */
-  environment_id: z.string().nullish(),
+  environment_id: environmentId.nullish(),
   vault_ids: vaultIds.default([]),
 });
 
-const updateInput = z.strictObject({ vault_ids: vaultIds });
+const updateInput = z.strictObject({
+  vault_ids: vaultIds.optional(),
+  /** Null: what its publication says. */
+  environment_id: environmentId.nullable().optional(),
+});
 
 const sendInput = z.strictObject({
   events: z
@@ -231,6 +249,8 @@ function speakRoutes(app: Hono<GatewayEnv>, { database }: GatewayDeps, port: Ses
         throw notFound(`version ${version} of agent`, agent.id);
       }
       await requireVaults(tx, input.vault_ids);
+      await refuseTiesAmong(tx, input.vault_ids);
+      await requireEnvironment(tx, input.environment_id);
     });
     const id = await port.create({
       organizationId,
@@ -240,7 +260,10 @@ function speakRoutes(app: Hono<GatewayEnv>, { database }: GatewayDeps, port: Ses
       metadata: input.metadata,
     });
     const shown = await withOrganization(database, organizationId, async (tx) => {
-      await tx.update(sessions).set({ vaultIds: input.vault_ids }).where(eq(sessions.id, id));
+      await tx
+        .update(sessions)
+        .set({ vaultIds: input.vault_ids, environmentId: input.environment_id ?? null })
+        .where(eq(sessions.id, id));
       return readSession(tx, id);
     });
     return c.json(shown, 201);

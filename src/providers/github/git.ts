@@ -3,7 +3,13 @@ import type { OutboundRequest } from '../provider.ts';
 import { pathSegments } from './path.ts';
 
 type GitRequest =
-  | { ok: true; service: 'upload-pack' | 'receive-pack'; repository: string; discovers: boolean }
+  | {
+      ok: true;
+      service: 'upload-pack' | 'receive-pack';
+      repository: string;
+      place: { owner: string; repo: string };
+      discovers: boolean;
+    }
   | { ok: false; reason: string };
 
 const namePattern = /^[A-Za-z0-9_.-]{1,100}$/;
@@ -24,16 +30,17 @@ export function gitRequest({ method, path, query }: OutboundRequest): GitRequest
   const name = repo.replace(/\.git$/, '');
   if (!namePattern.test(owner) || !namePattern.test(name)) return refuse('the path names no repository');
   const repository = `${owner}/${name}`;
+  const place = { owner, repo: name };
   const verb = rest.join('/');
   if (method === 'GET' && verb === 'info/refs') {
     const asked = [...query.entries()];
     const service = asked.length === 1 && asked[0]?.[0] === 'service' ? (asked[0][1] ?? '') : '';
     return isService(service)
-      ? { ok: true, service: services[service], repository, discovers: true }
+      ? { ok: true, service: services[service], repository, place, discovers: true }
       : refuse('only the smart protocol of git is spoken here');
   }
   if (method === 'POST' && isService(verb) && query.size === 0) {
-    return { ok: true, service: services[verb], repository, discovers: false };
+    return { ok: true, service: services[verb], repository, place, discovers: false };
   }
   return refuse('only git is spoken with this host; the REST API is at api.github.com');
 }

@@ -1,6 +1,7 @@
 import type { ProviderAdapter } from '../provider.ts';
 import { createMayAddress } from './authority.ts';
 import { splitCredentials, whoAmI } from './install.ts';
+import { githubPlaces } from './places.ts';
 import { presence } from './presence.ts';
 import { publishFlow } from './publish.ts';
 import { requestNeed } from './requests.ts';
@@ -16,6 +17,7 @@ export function createGithubAdapter(now: () => number = Date.now): ProviderAdapt
     webhook,
     signals,
     mayAddress: createMayAddress(now),
+    ...githubPlaces(now),
     placeNames: ({ owner, repo }) => (owner && repo ? [`${owner}/${repo}`, `${owner}/*`, owner] : []),
     splitCredentials,
     whoAmI,

@@ -106,5 +106,11 @@ export const whoAmI: ProviderAdapter['whoAmI'] = async (context, detail) => {
     userId: String(bot.id),
     handle: app.slug,
     ...(workspaceName ? { workspaceName } : {}),
+    ...(installation.permissions ? { scopes: scopesOf(installation.permissions) } : {}),
   };
 };
+
+/** As `requiredScopes` names them. */
+function scopesOf(permissions: Readonly<Record<string, string | undefined>>): string[] {
+  return Object.entries(permissions).map(([name, level]) => `${name}:${level}`);
+}

@@ -16,6 +16,8 @@ const conversionSchema = z.looseObject({
 
 /** GitHub: the manifest is posted by the browser, a code comes back, and the code becomes the app's credentials. */
 export const publishFlow: PublishFlow = {
+  firstWords: 'Mention it in an issue of a repository that it is installed on.',
+  namedBySlug: true,
   manifest,
   create(input, { pages, owner, state }) {
     const path = owner

@@ -1,5 +1,5 @@
-import type { ProviderContext, ToolResult, ToolTarget } from '../provider.ts';
-import { excerpt, renderTranscript, type TranscriptEntry } from '../transcript.ts';
+import { type ProviderContext, ProviderError, type ToolResult, type ToolTarget } from '../provider.ts';
+import { excerpt, renderTranscript, type TranscriptEntry, writersOf } from '../transcript.ts';
 import { callGithub, githubClient } from './client.ts';
 import { issueOf } from './send.ts';
 
@@ -17,6 +17,7 @@ export async function readIssue(
   const { data: issue } = await callGithub(`${owner}/${repo}#${issue_number}`, () =>
     client.request('GET /repos/{owner}/{repo}/issues/{issue_number}', { owner, repo, issue_number }),
   );
+  await assertStillHere(context, `${owner}/${repo}`, issue.repository_url);
   // Comments come oldest first: the newest are on the last two pages.
   const lastPage = Math.max(1, Math.ceil(issue.comments / perPage));
   const firstPage = Math.max(1, lastPage - 1);
@@ -35,6 +36,7 @@ export async function readIssue(
       ...data.map((comment) => ({
         id: String(comment.id),
         author: comment.user?.login ?? 'ghost',
+        ...(comment.user ? { authorId: String(comment.user.id) } : {}),
         kind: kindOf(comment.user, context),
         at: comment.created_at,
         text: comment.body ?? '',
@@ -45,6 +47,7 @@ export async function readIssue(
   const opening: TranscriptEntry = {
     id: `#${issue.number}`,
     author: issue.user?.login ?? 'ghost',
+    ...(issue.user ? { authorId: String(issue.user.id) } : {}),
     kind: kindOf(issue.user, context),
     at: issue.created_at,
     text: `# ${issue.title}\n\n${excerpt(issue.body ?? '', maxBodyCharacters)}`,
@@ -55,7 +58,32 @@ export async function readIssue(
   ].join(' ');
   const leftOut = (firstPage - 1) * perPage;
   const discussion = renderTranscript('Comments.', entries, { leftOut });
-  return { text: [renderTranscript(facts, [opening]), discussion].join('\n\n') };
+  return {
+    text: [renderTranscript(facts, [opening]), discussion].join('\n\n'),
+    writers: writersOf([opening, ...entries]).map((writer) => ({
+      ...writer,
+      authorHint: { login: writer.author.name ?? '' },
+    })),
+  };
+}
+
+/**
+ * For an issue that was transferred GitHub answers with the one in its new repository, which may be read by leave of its
+ * own only. A repository that was renamed is the same.
+ */
+async function assertStillHere(
+  { fetch }: ProviderContext,
+  asked: string,
+  found: string | undefined,
+): Promise<void> {
+  const name = /\/repos\/([^/]+\/[^/]+)$/.exec(found ?? '')?.[1]?.toLowerCase();
+  if (name === undefined || name === asked.toLowerCase()) return;
+  const [owner = '', repo = ''] = asked.split('/');
+  const { data } = await callGithub(asked, () =>
+    githubClient(fetch).request('GET /repos/{owner}/{repo}', { owner, repo }),
+  );
+  if (data.full_name.toLowerCase() === name) return;
+  throw new ProviderError('refused', `That issue was moved to ${name}. Ask for it there.`);
 }
 
 function kindOf(

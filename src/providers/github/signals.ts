@@ -78,6 +78,8 @@ function writtenIn(event: string, payload: GithubPayload): GithubWritten | null 
 function lifecycleSignal(action: string | undefined, name: string): Signal {
   switch (action) {
     case 'created':
+    // Whoever is told asks GitHub's API, which says the new permissions as well.
+    case 'new_permissions_accepted':
       return { kind: 'lifecycle', change: 'installed' };
     case 'deleted':
       return { kind: 'lifecycle', change: 'uninstalled' };

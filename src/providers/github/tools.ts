@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { ProviderTool } from '../provider.ts';
+import { type Place, ProviderError, type ProviderTool } from '../provider.ts';
 import { approvalTools } from './approval.ts';
 import { createIssueTool } from './create-issue.ts';
 import { readIssue } from './read-issue.ts';
@@ -16,7 +16,23 @@ const commentInput = z.object({
   body: z.string().trim().min(1).max(60_000).describe('GitHub-flavoured Markdown.'),
   number,
 });
-const readInput = z.object({ number });
+const readInput = z.object({
+  number,
+  repository: z
+    .string()
+    .regex(/^[A-Za-z0-9-]{1,39}\/[A-Za-z0-9_.-]{1,100}$/, 'a repository as owner/name')
+    .optional()
+    .describe('Another repository, as owner/name; then `number` is needed too. Left out: this one.'),
+});
+
+const isThisIssue = ({ number }: Readonly<Record<string, unknown>>, place: Place): boolean =>
+  number === undefined || String(number) === place.number;
+
+function otherRepository({ repository }: Readonly<Record<string, unknown>>, place: Place): Place | undefined {
+  const [owner = '', repo = ''] = typeof repository === 'string' ? repository.split('/') : [];
+  const isOwn = `${owner}/${repo}`.toLowerCase() === `${place.owner}/${place.repo}`.toLowerCase();
+  return owner === '' || isOwn ? undefined : { owner, repo };
+}
 
 const reply = {
   capability: 'github:comment.write',
@@ -50,7 +66,8 @@ export const githubTools: readonly ProviderTool[] = [
     input: commentInput,
     effect: 'write',
     listed: true,
-    isInAnchor: ({ number }, place) => number === undefined || String(number) === place.number,
+    isInAnchor: isThisIssue,
+    postedText: (input, place) => (isThisIssue(input, place) ? String(input.body) : undefined),
     perform: (context, input, target, mark) => {
       const { body, number } = commentInput.parse(input);
       return comment(context, body, target, mark, number);
@@ -63,12 +80,20 @@ export const githubTools: readonly ProviderTool[] = [
     capability: 'github:issue.read',
     title: 'Read the issue or pull request',
     description:
-      'Reads an issue or pull request of this repository with its newest comments: title, text, state, labels, authors. Files and diffs are read with the REST API at https://api.github.com.',
+      'Reads an issue or pull request of this repository, or of another one where that is granted and who asks can see it, with its newest comments: title, text, state, labels, authors. Files and diffs are read with the REST API at https://api.github.com.',
     input: readInput,
     effect: 'read',
     listed: true,
-    isInAnchor: ({ number }, place) => number === undefined || String(number) === place.number,
-    perform: (context, input, target) => readIssue(context, target, readInput.parse(input).number),
+    isInAnchor: isThisIssue,
+    elsewhere: otherRepository,
+    perform: async (context, input, target) => {
+      const { number } = readInput.parse(input);
+      const other = otherRepository(input, target.place);
+      if (!other) return readIssue(context, target, number);
+      if (number === undefined)
+        throw new ProviderError('refused', 'Of another repository, say which `number`.');
+      return readIssue(context, { ...target, place: { ...target.place, ...other } }, number);
+    },
   },
   createIssueTool,
   ...approvalTools,

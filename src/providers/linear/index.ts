@@ -1,6 +1,7 @@
 import type { ProviderAdapter } from '../provider.ts';
 import { createLinearPeople, createMayAddress } from './authority.ts';
 import { splitCredentials, whoAmI } from './install.ts';
+import { linearPlaces } from './places.ts';
 import { presence } from './presence.ts';
 import { publishFlow } from './publish.ts';
 import { signals } from './signals.ts';
@@ -16,6 +17,7 @@ export function createLinearAdapter(now: () => number = Date.now): ProviderAdapt
     webhook,
     signals,
     mayAddress: createMayAddress(people),
+    ...linearPlaces(people, now),
     placeNames: ({ identifier }) => (identifier ? [identifier.replace(/-\d+$/, '')] : []),
     splitCredentials,
     whoAmI,

@@ -18,7 +18,13 @@ const tokenSchema = z.looseObject({
   access_token: z.string().min(1),
   refresh_token: z.string().optional(),
   expires_in: z.number().optional(),
+  /** Linear has sent it as a list and as a text, with commas or with spaces. */
+  scope: z.union([z.string(), z.array(z.string())]).optional(),
 });
+
+function scopeList(scope: string | readonly string[]): string {
+  return (typeof scope === 'string' ? scope.split(/[\s,]+/) : scope).join(',');
+}
 
 function splitApp(typed: unknown): AppCredentials {
   const { client_id, client_secret, signing_secret } = appSchema.parse(typed);
@@ -31,6 +37,7 @@ function splitApp(typed: unknown): AppCredentials {
 
 /** Linear: the manifest travels in a link, the app's credentials come back by hand, the token by OAuth with `actor=app`. */
 export const publishFlow: PublishFlow = {
+  firstWords: 'Delegate an issue to it, or mention it in a comment.',
   manifest,
   create(input, { pages }) {
     const url = new URL('/settings/api/applications/new', pages.apps);
@@ -67,11 +74,11 @@ export const publishFlow: PublishFlow = {
       redirect_uri: redirectUrl,
       code_verifier: verifier,
     });
-    const { access_token, refresh_token, expires_in } = answer;
+    const { access_token, refresh_token, expires_in, scope } = answer;
     return {
       kind: 'linear_app',
       secret: { access_token, ...(refresh_token ? { refresh_token } : {}) },
-      detail: expiryDetail(context, expires_in),
+      detail: { ...(scope ? { scope: scopeList(scope) } : {}), ...expiryDetail(context, expires_in) },
     };
   },
   async revoke(context) {

@@ -1,6 +1,6 @@
 import type { Comment } from '@linear/sdk';
-import type { ProviderContext, ToolResult, ToolTarget } from '../provider.ts';
-import { excerpt, renderTranscript, type TranscriptEntry } from '../transcript.ts';
+import { type ProviderContext, ProviderError, type ToolResult, type ToolTarget } from '../provider.ts';
+import { excerpt, renderTranscript, type TranscriptEntry, writersOf } from '../transcript.ts';
 import type { LinearPeople } from './authority.ts';
 import { callLinear, linearClient } from './client.ts';
 import { issueOf } from './send.ts';
@@ -10,14 +10,21 @@ const maxPages = 6;
 const maxNamesAsked = 30;
 const maxDescriptionCharacters = 30_000;
 
-/** The session's issue with its state and its comments, each with its author. */
+/**
+ * An issue with its state and its comments, each with its author. `inTeam` is the key of the team that it was asked for
+ * in: an issue that was moved is found by its old name too, and the leave to read it is that of its new place.
+ */
 export async function readIssue(
   context: ProviderContext,
   target: ToolTarget,
   people: LinearPeople,
+  inTeam?: string,
 ): Promise<ToolResult> {
   const id = issueOf(target);
   const issue = await callLinear('the issue', () => linearClient(context.fetch).issue(id));
+  if (inTeam !== undefined && issue.identifier.replace(/-\d+$/, '') !== inTeam) {
+    throw new ProviderError('refused', 'That issue was moved to another team. Ask for it by its name there.');
+  }
   const state = await callLinear('the state', async () => issue.state);
   const { comments, hasMore } = await commentsOf(issue);
   const names = await namesOf(context, [issue.creatorId, ...comments.map((each) => each.userId)], people);
@@ -38,7 +45,10 @@ export async function readIssue(
   );
   const facts = `Linear issue ${issue.identifier}, ${state?.name ?? 'state unknown'}, ${issue.priorityLabel}. ${issue.url}`;
   const heading = hasMore ? 'Comments (there are more than could be read).' : 'Comments.';
-  return { text: [renderTranscript(facts, [opening]), renderTranscript(heading, entries)].join('\n\n') };
+  return {
+    text: [renderTranscript(facts, [opening]), renderTranscript(heading, entries)].join('\n\n'),
+    writers: writersOf([opening, ...entries]),
+  };
 }
 
 interface CommentPages {

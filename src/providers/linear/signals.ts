@@ -63,12 +63,23 @@ function createdSignal(event: AgentSessionEvent, identity: InstallationIdentity)
   const isMention = said !== '' && !delegationNotice.test(said);
   const body = isMention ? withoutLeadingMention(said, identity.handle) : issueText(event);
   if (body === '') return ignored('empty_message');
+  const externalKey = `linear:session:${session.id}`;
   return {
     kind: 'addressed',
     anchor: anchorOf(event),
-    externalKey: `linear:session:${session.id}`,
+    externalKey,
     author,
     body: withGuidance(body, event),
+    // Who delegates an issue takes its text up; the delivery does not say whose text it is.
+    ...(isMention
+      ? {}
+      : {
+          takenUp: {
+            body,
+            externalKey: `${externalKey}:text`,
+            instead: withGuidance(`Please look into this issue${named(event)}.`, event),
+          },
+        }),
     place: { agent_session_id: session.id, ...given('comment_id', session.commentId ?? session.comment?.id) },
     ...(isMention ? hopsOf(session.commentId ?? session.comment?.id) : {}),
   };
@@ -137,6 +148,9 @@ function given<Name extends string>(
 ): { [key in Name]?: string } & Record<string, string> {
   return (value ? { [name]: value } : {}) as { [key in Name]?: string } & Record<string, string>;
 }
+
+const named = ({ agentSession: { issue } }: AgentSessionEvent): string =>
+  issue?.identifier ? ` (${issue.identifier})` : '';
 
 function issueText({ agentSession: { issue } }: AgentSessionEvent): string {
   const heading = [issue?.identifier, issue?.title].filter(Boolean).join(': ');

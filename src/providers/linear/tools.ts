@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { ProviderTool } from '../provider.ts';
+import type { Place, ProviderTool } from '../provider.ts';
 import { approvalTools } from './approval.ts';
 import type { LinearPeople } from './authority.ts';
 import { createIssueTool } from './create-issue.ts';
@@ -8,7 +8,21 @@ import { type ActivityType, addActivity, comment, findActivity, findComment } fr
 
 const replyInput = z.object({ text: z.string().trim().min(1) });
 const commentInput = z.object({ body: z.string().trim().min(1).max(100_000).describe('Markdown.') });
-const readInput = z.object({});
+const readInput = z.object({
+  issue: z
+    .string()
+    .regex(/^[A-Za-z][A-Za-z0-9]{0,9}-\d{1,7}$/, 'an issue as ENG-12')
+    .transform((identifier) => identifier.toUpperCase())
+    .optional()
+    .describe('Another issue, as ENG-12. Left out: the one that this agent session is about.'),
+});
+
+const teamKey = (identifier: string | undefined) => identifier?.replace(/-\d+$/, '').toUpperCase();
+
+function otherIssue(input: Readonly<Record<string, unknown>>, { identifier }: Place): string | undefined {
+  const { issue } = readInput.parse(input);
+  return issue === identifier?.toUpperCase() ? undefined : issue;
+}
 
 const say = (type: ActivityType) =>
   ({
@@ -54,11 +68,20 @@ export function linearTools(people: LinearPeople): readonly ProviderTool[] {
       capability: 'linear:issue.read',
       title: 'Read the Linear issue',
       description:
-        'Reads the issue that this agent session is about: title, description, state, and its comments with their authors.',
+        'Reads the issue that this agent session is about, or another one: of this team, and of others where that is granted and who asks can see it: title, description, state, and its comments with their authors.',
       input: readInput,
       effect: 'read',
       listed: true,
-      perform: (context, _input, target) => readIssue(context, target, people),
+      isInAnchor: (input, place) => otherIssue(input, place) === undefined,
+      elsewhere: (input, place) => {
+        const issue = otherIssue(input, place);
+        return issue && teamKey(issue) !== teamKey(place.identifier) ? { issue_id: issue } : undefined;
+      },
+      perform: (context, input, target) => {
+        const issue = otherIssue(input, target.place);
+        const place = issue ? { ...target.place, issue_id: issue } : target.place;
+        return readIssue(context, { ...target, place }, people, teamKey(issue));
+      },
     },
     createIssueTool,
     ...approvalTools,

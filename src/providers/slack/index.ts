@@ -1,6 +1,7 @@
 import type { ProviderAdapter } from '../provider.ts';
 import { createMayAddress, createSlackPeople } from './authority.ts';
 import { splitCredentials, whoAmI } from './install.ts';
+import { slackPlaces } from './places.ts';
 import { presence } from './presence.ts';
 import { publishFlow } from './publish.ts';
 import { signals } from './signals.ts';
@@ -17,6 +18,7 @@ export function createSlackAdapter(now: () => number = Date.now): ProviderAdapte
     webhook,
     signals,
     mayAddress: createMayAddress(people),
+    ...slackPlaces(people, now),
     placeNames: ({ channel }) => (channel ? [channel] : []),
     whisper,
     splitCredentials,

@@ -54,6 +54,7 @@ export const whoAmI: ProviderAdapter['whoAmI'] = async (context) => {
     ...(me.team ? { workspaceName: me.team } : {}),
     ...(appId ? { appId } : {}),
     ...(handle ? { handle } : {}),
+    ...(me.response_metadata?.scopes ? { scopes: me.response_metadata.scopes } : {}),
   };
 };
 

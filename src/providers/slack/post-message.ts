@@ -15,58 +15,6 @@ const postInput = z.object({
 });
 const pageSize = 200;
 const maxPages = 20;
-const maxMemberPages = 20;
-
-interface ChannelFacts {
-  is_private?: boolean;
-  is_im?: boolean;
-  is_mpim?: boolean;
-}
-
-const isClosed = (channel: ChannelFacts) => Boolean(channel.is_private || channel.is_im || channel.is_mpim);
-
-async function channelFacts(context: ProviderContext, channel: string): Promise<ChannelFacts> {
-  const answer = await callSlack('conversations.info', () =>
-    slackClient(context.fetch).conversations.info({ channel }),
-  );
-  return answer.channel ?? {};
-}
-
-/**
- * Elsewhere goes only what may be read there: nothing from a closed conversation into an open channel, and into a closed
- * one only for somebody who is a member of it.
- */
-async function checkPassage(context: ProviderContext, channel: string, target: ToolTarget): Promise<void> {
-  const { channel: from } = threadOf(target);
-  if (from === channel) return;
-  const [source, goal] = [await channelFacts(context, from), await channelFacts(context, channel)];
-  if (isClosed(source) && !isClosed(goal)) {
-    throw new ProviderError(
-      'refused',
-      'This thread is in a private conversation; what was read here is not posted in a public channel.',
-    );
-  }
-  if (!isClosed(goal)) return;
-  if (target.askerId !== undefined && (await isMember(context, channel, target.askerId))) return;
-  throw new ProviderError('refused', 'Who asked for this is not a member of that private channel.');
-}
-
-async function isMember(context: ProviderContext, channel: string, userId: string): Promise<boolean> {
-  let cursor: string | undefined;
-  for (let page = 0; page < maxMemberPages; page++) {
-    const answer = await callSlack('conversations.members', () =>
-      slackClient(context.fetch).conversations.members({
-        channel,
-        limit: 1_000,
-        ...(cursor ? { cursor } : {}),
-      }),
-    );
-    if (answer.members?.includes(userId)) return true;
-    cursor = answer.response_metadata?.next_cursor;
-    if (!cursor) return false;
-  }
-  return false;
-}
 
 async function findPost(
   context: ProviderContext,
@@ -116,9 +64,12 @@ export const postMessageTool: ProviderTool = {
   effect: 'write',
   listed: true,
   isInAnchor: () => false,
+  elsewhere: ({ channel }, place) =>
+    typeof channel === 'string' && channel !== place.channel ? { channel } : undefined,
   async perform(context, input, target, mark) {
     const { channel, text } = postInput.parse(input);
-    await checkPassage(context, channel, target);
+    // From a place that is none, nothing is posted.
+    threadOf(target);
     const [part = '', ...more] = splitPosts(toMrkdwn(text));
     if (more.length > 0) throw new ProviderError('refused', 'The text is too long for one post.');
     const answer = await callSlack('chat.postMessage', () =>

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { ProviderError } from '../provider.ts';
-import type { AppCredentials, PublishFlow } from '../publish-flow.ts';
+import type { AppCredentials, FlowContext, PublishFlow } from '../publish-flow.ts';
 import { expiryDetail, formField, postForm, typedSecret } from '../publish-form.ts';
 import { manifest } from './manifest.ts';
 
@@ -42,8 +42,13 @@ function splitApp(typed: unknown): AppCredentials {
   };
 }
 
-/** Slack: the manifest travels in a link, the app's credentials come back by hand, the token by OAuth v2. */
+/**
+ * Slack: the manifest travels in a link, the app's credentials come back by hand, the token by OAuth v2. Without PKCE:
+ * turning it on makes an app a public client for good, which a server that keeps the client's secret is not
+ * (docs.slack.dev, "Using PKCE").
+ */
 export const publishFlow: PublishFlow = {
+  firstWords: 'Invite it to a channel and mention it by its name.',
   manifest,
   create(input, { pages }) {
     const url = new URL('/apps', pages.apps);
@@ -86,10 +91,23 @@ export const publishFlow: PublishFlow = {
       },
     };
   },
+  // `auth.revoke` alone would leave the app in the workspace, and on a rotating token even its other token alive.
   async revoke(context) {
+    if (await uninstalled(context)) return;
     const answer = await postForm(context, 'https://slack.com/api/auth.revoke', answerSchema, {});
     if (!answer.ok && !gone.has(answer.error ?? '')) {
       throw new ProviderError('refused', `Slack did not revoke the token: ${answer.error}.`);
     }
   },
 };
+
+/** Whether Slack took the app out of the workspace. It will not where the client's secret is not known here, or is wrong. */
+async function uninstalled(context: FlowContext): Promise<boolean> {
+  try {
+    const answer = await postForm(context, 'https://slack.com/api/apps.uninstall', answerSchema, {});
+    return answer.ok || answer.error === 'token_revoked' || answer.error === 'account_inactive';
+  } catch (error) {
+    if (error instanceof ProviderError) return false;
+    throw error;
+  }
+}

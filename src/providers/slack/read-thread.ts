@@ -1,5 +1,5 @@
 import type { ProviderContext, ToolResult, ToolTarget } from '../provider.ts';
-import { renderTranscript, type TranscriptEntry } from '../transcript.ts';
+import { renderTranscript, type TranscriptEntry, writersOf } from '../transcript.ts';
 import type { SlackPeople } from './authority.ts';
 import { callSlack, slackClient } from './client.ts';
 import { isOwn, type SlackMessage, slackMessageSchema } from './message.ts';
@@ -29,6 +29,7 @@ export async function readThread(
     text: renderTranscript('Messages of this Slack thread.', entries, {
       leftOut: messages.length - shown.length,
     }),
+    writers: writersOf(entries),
   };
 }
 

@@ -1,5 +1,11 @@
 import { z } from 'zod';
-import type { ProviderContext, ProviderTool, ToolResult, ToolTarget } from '../provider.ts';
+import {
+  type ProviderContext,
+  ProviderError,
+  type ProviderTool,
+  type ToolResult,
+  type ToolTarget,
+} from '../provider.ts';
 import { approvalTools } from './approval.ts';
 import type { SlackPeople } from './authority.ts';
 import { callSlack, slackClient, slackErrorName } from './client.ts';
@@ -35,7 +41,29 @@ const readInput = z.object({
     .max(200)
     .default(50)
     .describe('How many of the newest messages, at most 200.'),
+  channel: z
+    .string()
+    .regex(/^[CG][A-Z0-9]{2,30}$/, 'the id of a channel, as C0123456789')
+    .optional()
+    .describe('Another channel, by its id; then `thread` is needed too. Left out: this one.'),
+  thread: z
+    .string()
+    .regex(/^\d{1,12}\.\d{1,9}$/, 'the id of the first message of a thread, as 1712345678.000100')
+    .optional()
+    .describe('Another thread, by the id of its first message. Left out: this one.'),
 });
+
+const otherChannel: NonNullable<ProviderTool['elsewhere']> = ({ channel }, place) =>
+  typeof channel === 'string' && channel !== place.channel ? { channel } : undefined;
+
+/** The thread that is meant, which is this one where no other is named. */
+function threadMeant({ channel, thread }: z.output<typeof readInput>, target: ToolTarget): ToolTarget {
+  if (channel !== undefined && thread === undefined && channel !== target.place.channel) {
+    throw new ProviderError('refused', 'Of another channel, say which `thread`.');
+  }
+  const place = { ...target.place, ...(channel && { channel }), ...(thread && { thread_ts: thread }) };
+  return { ...target, place };
+}
 
 const post = {
   capability: 'slack:thread.reply',
@@ -94,6 +122,7 @@ export function slackTools(people: SlackPeople): readonly ProviderTool[] {
       description:
         'Posts a message in this Slack thread now, while you go on working: an interim result, a question. Your last message of the turn is posted by itself; do not post it with this too.',
       listed: true,
+      postedText: ({ text }) => (typeof text === 'string' ? text : undefined),
     },
     {
       name: 'slack_react',
@@ -120,11 +149,16 @@ export function slackTools(people: SlackPeople): readonly ProviderTool[] {
       capability: 'slack:message.read',
       title: 'Read the Slack thread',
       description:
-        'Reads this Slack thread: the newest messages with their ids, authors and texts. Use it when you were tagged into a conversation that began before.',
+        'Reads this Slack thread, or another one: of this channel, and of others where that is granted and who asks can see them: the newest messages with their ids, authors and texts. Use it when you were tagged into a conversation that began before.',
       input: readInput,
       effect: 'read',
       listed: true,
-      perform: (context, input, target) => readThread(context, target, readInput.parse(input).limit, people),
+      isInAnchor: ({ thread }, place) => thread === undefined || thread === place.thread_ts,
+      elsewhere: otherChannel,
+      perform: async (context, input, target) => {
+        const asked = readInput.parse(input);
+        return readThread(context, threadMeant(asked, target), asked.limit, people);
+      },
     },
     postMessageTool,
     ...approvalTools,

@@ -23,6 +23,8 @@ export interface WeighInput {
   placeNames: readonly string[];
   /** The provider's own word. Undefined where it need not be asked. */
   judgement: Judgement | undefined;
+  /** Whether they are in a team that the policy names. */
+  inTeam?: boolean;
 }
 
 /** Some bots look like people until the provider is asked. Pure. */
@@ -30,21 +32,12 @@ export function isJudgedBot(judgement: Judgement | undefined): boolean {
   return judgement?.allowed === false && judgement.kind === 'bot';
 }
 
-/** Whether the provider must be asked at all: bots and those that the policy names are known without. Pure. */
-export function needsJudgement({
-  rules,
-  author,
-  handle,
-}: Pick<WeighInput, 'rules' | 'author' | 'handle'>): boolean {
-  return author.kind === 'person' && !isNamed(rules.people, { id: author.id, handle });
-}
-
 /**
  * What somebody's words count for, by the publication's policy and the provider's word. Whom a policy merely lets in may
  * address the agent, yet has no authority by that; whom it names has both. Pure.
  */
-export function weigh({ rules, author, handle, placeNames, judgement }: WeighInput): Weight {
-  const named = isNamed(rules.people, { id: author.id, handle });
+export function weigh({ rules, author, handle, placeNames, judgement, inTeam }: WeighInput): Weight {
+  const named = isNamed(rules.people, { id: author.id, handle }) || inTeam === true;
   const authority = named || judgement?.allowed === true;
   const isBot = author.kind === 'bot' || isJudgedBot(judgement);
   const no = (reason: NonNullable<Weight['reason']>, detail: string): Weight => ({

@@ -29,6 +29,18 @@ export interface PublicationSetup {
   slug?: string;
   /** Where the app is to be found at the provider. */
   appUrl?: string;
+  /** What the provider gave, or was last asked for, as in `requiredScopes`; absent where nobody knows. */
+  scopes?: string[];
+  /** An admin is ending it: that the provider takes the app away is no news then. */
+  ending?: true;
+}
+
+/** More than a publication may do now, waiting for an admin's word on the difference. */
+export interface PendingCapabilities {
+  /** The deviations from the defaults that are wanted, all of them. */
+  grants: Record<string, Grant>;
+  /** ISO 8601. */
+  requestedAt: string;
 }
 
 export const publications = pgTable(
@@ -43,6 +55,8 @@ export const publications = pgTable(
     stateReason: text('state_reason'),
     /** Deviations from the provider's default grants, by capability name (without the provider prefix). */
     capabilities: jsonb('capabilities').$type<Record<string, Grant>>().notNull().default({}),
+    /** Wanted grants that go further than those in force; null where none wait for approval. */
+    pendingCapabilities: jsonb('pending_capabilities').$type<PendingCapabilities>(),
     policy: jsonb('policy').$type<Record<string, unknown>>().notNull().default({}),
     /** How far its app at the provider is: what is not secret of it. */
     setup: jsonb('setup').$type<PublicationSetup>().notNull().default({}),

@@ -14,10 +14,14 @@ import {
 } from 'drizzle-orm/pg-core';
 import { agents } from './agents.ts';
 import { at, now } from './columns.ts';
+import { environments } from './environments.ts';
 import { organizationId } from './organizations.ts';
 import { installations, type ProviderName, publications } from './publications.ts';
 
 export type SessionStatus = 'idle' | 'running' | 'rescheduling' | 'terminated';
+
+/** Who can see what is said in a place: anybody, everybody of the workspace, or only who was let in. */
+export type Audience = 'public' | 'workspace' | 'private';
 
 export const sessions = pgTable(
   'sessions',
@@ -28,6 +32,8 @@ export const sessions = pgTable(
     agentVersion: integer('agent_version').notNull(),
     publicationId: text('publication_id'),
     installationId: text('installation_id'),
+    /** What it may reach; null: what its publication says. */
+    environmentId: text('environment_id'),
     status: text('status').$type<SessionStatus>().notNull().default('idle'),
     title: text('title'),
     metadata: jsonb('metadata').$type<Record<string, string>>().notNull().default({}),
@@ -40,6 +46,10 @@ export const sessions = pgTable(
     /** What the last sandbox enforced. */
     sandbox: jsonb('sandbox').$type<Record<string, unknown>>(),
     usage: jsonb('usage').$type<Record<string, number>>().notNull().default({}),
+    /** When it was first given text by people without authority by something that the agent read itself. */
+    outsidersReadAt: at('outsiders_read_at'),
+    /** Of the least public place that it has read beside its own. Null: none. */
+    readAudience: text('read_audience').$type<Audience>(),
     leaseWorkerId: text('lease_worker_id'),
     leaseFence: bigint('lease_fence', { mode: 'number' }).notNull().default(0),
     leaseExpiresAt: at('lease_expires_at'),
@@ -61,6 +71,10 @@ export const sessions = pgTable(
       columns: [t.organizationId, t.installationId],
       foreignColumns: [installations.organizationId, installations.id],
     }).onDelete('cascade'),
+    foreignKey({
+      columns: [t.organizationId, t.environmentId],
+      foreignColumns: [environments.organizationId, environments.id],
+    }),
     index('sessions_leased').on(t.leaseExpiresAt).where(sql`lease_worker_id is not null`),
     uniqueIndex('sessions_uid').on(t.uid),
   ],

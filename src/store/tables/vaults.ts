@@ -18,6 +18,8 @@ export const vaults = pgTable(
 
 export type CredentialKind =
   | 'slack_bot'
+  /** A person's token, which is all that Slack's own MCP server takes. */
+  | 'slack_user'
   | 'github_app'
   | 'linear_app'
   | 'static_bearer'

@@ -11,6 +11,7 @@ export interface Asking {
   session: ProxySession;
   policy: SessionPolicy;
   host: string;
+  port: number;
   request: GatedRequest;
   /** As they came. */
   sent: readonly string[];
@@ -23,7 +24,10 @@ export interface Asking {
 
 /** The operator mapped this host, but not this path of it. */
 export function unmapped(host: string): Refusal {
-  return refuse('upstream.unmapped', `The operator's mapping of ${host} does not cover this path.`);
+  return refuse(
+    'upstream.unmapped',
+    `The operator's mapping of ${host} does not cover this path. The operator can extend it.`,
+  );
 }
 
 /** The headers with the length of a streamed body; a body without one is sent in chunks. */

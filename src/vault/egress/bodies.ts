@@ -1,4 +1,3 @@
-import type { IncomingMessage } from 'node:http';
 import { PassThrough, type Readable } from 'node:stream';
 import { failed, malformed, RefusedError, refuse } from './refusal.ts';
 
@@ -34,23 +33,28 @@ export interface IncomingBody {
 }
 
 /** Wraps the body, so that neither an upstream that answers early nor a cut destroys the client's connection. */
-export function incomingBody(request: IncomingMessage): IncomingBody {
-  const passed = new PassThrough();
-  passed.on('error', () => {});
-  let piped = false;
-  const pipe = () => {
-    if (piped) return passed;
-    piped = true;
-    request.pipe(passed);
-    request.once('error', (error) => passed.destroy(error));
+export function incomingBody(request: Readable): IncomingBody {
+  let passed: PassThrough | undefined;
+  let broken: RefusedError | undefined;
+  const pipe = (): Readable => {
+    if (passed) return passed;
+    const through = new PassThrough();
+    passed = through;
+    through.on('error', () => {});
+    if (broken) return through.destroy(broken);
+    request.pipe(through);
+    request.once('error', (error) => through.destroy(error));
     request.once('close', () => {
-      if (!request.readableEnded) passed.destroy(new Error('the body was cut off'));
+      if (!request.readableEnded) through.destroy(new Error('the body was cut off'));
     });
-    return passed;
+    return through;
   };
   return {
     stream: pipe,
-    cut: (error) => void passed.destroy(error),
+    cut: (error) => {
+      broken = error;
+      passed?.destroy(error);
+    },
     read: async (maxBytes, budget) => {
       const chunks: Buffer[] = [];
       let bytes = 0;

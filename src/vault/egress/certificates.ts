@@ -1,6 +1,6 @@
 import './metadata-polyfill.ts';
 
-import { randomBytes } from 'node:crypto';
+import { hkdfSync, randomBytes } from 'node:crypto';
 import { createSecureContext, type SecureContext } from 'node:tls';
 import {
   AuthorityKeyIdentifierExtension,
@@ -96,6 +96,12 @@ export class SessionAuthority {
   async export(): Promise<string> {
     const key = await pkcs8(this.#privateKey);
     return JSON.stringify({ certificate: this.certificatePem, key });
+  }
+
+  /** 256 bits that follow from this authority's private key and from nothing else; others for another purpose. */
+  async deriveSecret(purpose: string): Promise<Buffer> {
+    const key = await crypto.subtle.exportKey('pkcs8', this.#privateKey);
+    return Buffer.from(hkdfSync('sha256', Buffer.from(key), 'tagalong', purpose, 32));
   }
 
   /** The TLS context with a certificate for this host and no other. `host` is canonical. */

@@ -17,7 +17,11 @@ interface Waiting {
 }
 
 /** Small young generation: relaying makes much short-lived garbage. No inspector: the heap holds secrets. */
-const nodeOptions = ['--max-semi-space-size=8', '--max-old-space-size=1024', '--disable-sigusr1'];
+export const egressNodeOptions = [
+  '--max-semi-space-size=8',
+  '--max-old-space-size=1024',
+  '--disable-sigusr1',
+];
 
 /** One run of the egress process, as the worker sees it. */
 export class EgressChild {
@@ -30,7 +34,7 @@ export class EgressChild {
 
   /** Starts it, with an empty environment, and sends what it needs to know. `ready` rejects when it ends before. */
   constructor(entry: string, start: Omit<EgressStart, 'type'>, logger: Logger) {
-    const child = spawn(process.execPath, [...nodeOptions, ...compileCacheArguments, entry], {
+    const child = spawn(process.execPath, [...egressNodeOptions, ...compileCacheArguments, entry], {
       env: {},
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     });

@@ -1,6 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import type { Logger } from 'pino';
 import { EgressChild, EgressGoneError } from './child.ts';
+import type { Notification, NotificationResult } from './notifications.ts';
 import { createPlatformFetch } from './platform-fetch.ts';
 import type {
   EgressControl,
@@ -9,6 +10,7 @@ import type {
   ListenerHandle,
   ListenerRole,
   PlatformPrincipal,
+  RemoteProxyAccess,
 } from './protocol.ts';
 
 export interface EgressOptions {
@@ -31,6 +33,8 @@ interface KeptSession {
 export interface RunningEgress extends EgressControl {
   /** Derives an organization's public sealing key, writes it into `organizations`, and answers it. */
   sealingKey(organizationId: string): Promise<Record<string, unknown>>;
+  /** Posts a notice to one of the organization's addresses; rejects where the egress process cannot be asked. */
+  notify(notification: Notification): Promise<NotificationResult>;
   /** Whether a text holds one of the organization's secrets, which only the egress process knows. */
   checkText(organizationId: string, text: string): Promise<{ ok: true } | { ok: false; reason: string }>;
 }
@@ -135,6 +139,10 @@ class Supervisor implements RunningEgress {
     await this.#child.request({ type: 'close_session', sessionId }).catch(() => {});
   }
 
+  remoteProxy(sessionId: string): Promise<RemoteProxyAccess> {
+    return this.#ask((child) => child.request({ type: 'remote_proxy', sessionId }));
+  }
+
   platformFetch(principal: PlatformPrincipal): typeof fetch {
     return createPlatformFetch({
       socketPath: this.#options.start.platformSocket,
@@ -150,6 +158,10 @@ class Supervisor implements RunningEgress {
 
   checkText(organizationId: string, text: string): Promise<{ ok: true } | { ok: false; reason: string }> {
     return this.#ask((child) => child.request({ type: 'check_text', organizationId, text }));
+  }
+
+  notify(notification: Notification): Promise<NotificationResult> {
+    return this.#ask((child) => child.request({ type: 'notify', notification }));
   }
 
   async health(): Promise<EgressHealth> {

@@ -19,6 +19,7 @@ export function serveDns(parts: EgressParts, session: ProxySession, handle: List
   socket.on('error', (err) => parts.logger.warn({ err }, 'The DNS socket of a session broke.'));
   const recorded = new Set<string>();
   socket.on('message', (message, from) => {
+    if (!session.limits.ask()) return;
     answer(parts, session, recorded, message).then(
       (reply) => {
         if (reply) send(socket, reply, from);
@@ -53,11 +54,14 @@ async function answer(
   const { question } = read;
   const name = canonicalHost(question.name);
   let known = false;
+  let why = 'It is not the name of a host.';
   if (name.ok) {
     const policy = await session.policy().catch(() => undefined);
     if (!policy) return dnsFailure(question.id, dnsCode.failed);
     const port = name.host === internalHost ? 80 : 443;
-    known = decideDestination(policy, name.host, port, parts.rules).ok;
+    const decided = decideDestination(policy, name.host, port, parts.rules);
+    known = decided.ok;
+    if (!decided.ok) why = decided.refusal.message;
   }
   if (!known && recorded.size < maxRecordedNames && !recorded.has(question.name)) {
     recorded.add(question.name);
@@ -68,7 +72,7 @@ async function answer(
         ...{ organizationId, sessionId, turnId, installationId: null, at: new Date(parts.now()) },
         ...{ method: 'DNS', scheme: 'dns', host: question.name, port: 53, path: '' },
       },
-      refuse('dns.not_allowed', 'This name is not on the list of allowed hosts.'),
+      refuse('dns.not_allowed', `This name is not looked up. ${why}`),
     );
   }
   return dnsAnswer(question, known);

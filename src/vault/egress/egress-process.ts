@@ -4,13 +4,13 @@ import { Egress } from './egress.ts';
 import type { GitNeeds } from './git-door.ts';
 import type { EgressRequest, FromEgress, ToEgress } from './messages.ts';
 import type { ListenerHandle } from './protocol.ts';
-import type { RequestNeeds } from './provider-door.ts';
+import type { RequestNeeds, WritersIn } from './provider-door.ts';
 
 /**
  * Runs this process as the egress process: waits for the start message over IPC, serves until it is told to stop or
  * the worker is gone, then writes what is left to write and exits.
  */
-export function runEgressProcess(needs: RequestNeeds, git?: GitNeeds): void {
+export function runEgressProcess(needs: RequestNeeds, writersIn: WritersIn, git?: GitNeeds): void {
   const logger = createLogger({ level: 'info', name: 'egress', descriptor: 1 });
   let starting: Promise<Egress> | undefined;
   let stopping = false;
@@ -28,11 +28,14 @@ export function runEgressProcess(needs: RequestNeeds, git?: GitNeeds): void {
     if (message.type === 'start') {
       if (starting) return;
       const { type: _, ...start } = message;
-      starting = Egress.start(start, { needs, logger, ...(git ? { git } : {}) });
+      starting = Egress.start(start, { needs, writersIn, logger, ...(git ? { git } : {}) });
       starting.then(
         (egress) => {
           send({ type: 'ready' });
-          egress.publishSealingKeys().catch((err) => logger.warn({ err }, 'Public keys were not written.'));
+          egress
+            .publishSealingKeys()
+            .then(() => egress.reseal())
+            .catch((err) => logger.warn({ err }, 'Public keys were not written.'));
         },
         (err) => {
           logger.fatal({ err }, 'The egress process could not start.');
@@ -86,10 +89,14 @@ async function perform(egress: Egress, message: EgressRequest, handle: ListenerH
     case 'close_session':
       await egress.closeSession(message.sessionId);
       return null;
+    case 'remote_proxy':
+      return egress.remoteProxy(message.sessionId);
     case 'sealing_key':
       return egress.sealingKey(message.organizationId);
     case 'check_text':
       return egress.checkText(message.organizationId, message.text);
+    case 'notify':
+      return egress.notify(message.notification);
     case 'health':
       return egress.health();
   }

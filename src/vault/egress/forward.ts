@@ -1,10 +1,20 @@
-import type { ServerResponse } from 'node:http';
+import type { IncomingHttpHeaders } from 'node:http';
 import type { Readable } from 'node:stream';
 import type { Dispatcher } from 'undici';
-import { forwardedResponseHeaders } from './header-rules.ts';
-import type { UsageReader } from './model-usage.ts';
+import type { BodyBudget } from './bodies.ts';
+import type { ClientResponse } from './client-messages.ts';
+import { forwardedResponseHeaders, forwardedTrailers, rawPairs } from './header-rules.ts';
+import { HeldAnswer, type Hold } from './held-answer.ts';
 import type { Redaction } from './redaction.ts';
 import { failed, type Refusal, RefusedError } from './refusal.ts';
+import { headerValues } from './request-gate.ts';
+import { refusalOfFailure, type Silence, watchUpload } from './upstream-failure.ts';
+
+/** Reads along what comes back. */
+export interface AnswerReader {
+  push(chunk: Buffer): void;
+  end(): void;
+}
 
 /** One request on its way out, rebuilt from what the gate read. */
 export interface ForwardInput {
@@ -14,13 +24,21 @@ export interface ForwardInput {
   /** Names and values in turn. */
   headers: string[];
   body: Readable | Buffer | null;
-  response: ServerResponse;
+  response: ClientResponse;
   /** Cleans what comes back. */
   redaction?: Redaction;
   /** Reads along. */
-  reader?: UsageReader | undefined;
+  reader?: AnswerReader | undefined;
   /** Asked before anything is sent back; true drops this answer, for the caller to ask again. */
-  discard?: (status: number) => boolean;
+  discard?: (status: number, rawHeaders: readonly string[]) => boolean;
+  /** Called when an answer comes, before anything of it is sent back. */
+  answered?: () => void;
+  /** Holds an answer that succeeded back until it was judged. */
+  hold?: Hold;
+  /** Bounds what is held. */
+  budget: BodyBudget;
+  /** How long it may be silent; as long as the pool lets it when left out. */
+  silence?: Silence | undefined;
 }
 
 export interface ForwardResult {
@@ -29,9 +47,14 @@ export interface ForwardResult {
   status: number | undefined;
   bytesUp: number;
   bytesDown: number;
+  /** For `cut`: the rule that ended it, where one did. */
+  cutBy?: string;
   /** For `failed`: what to answer. */
   refusal?: Refusal;
 }
+
+/** Answers before the answer (103 and its like); more of them are a flood. */
+const maxInterim = 32;
 
 /** An event of a stream is not held back for longer, whatever it ends with. */
 const holdMs = 50;
@@ -43,6 +66,7 @@ const holdMs = 50;
 export function forward(input: ForwardInput): Promise<ForwardResult> {
   return new Promise((resolve) => {
     const relay = new Relay(input, resolve);
+    const { silence } = input;
     try {
       input.dispatcher.dispatch(
         {
@@ -50,6 +74,7 @@ export function forward(input: ForwardInput): Promise<ForwardResult> {
           path: input.path,
           headers: input.headers,
           body: input.body,
+          ...(silence ? { headersTimeout: silence.firstByteMs, bodyTimeout: silence.idleMs } : {}),
         },
         relay,
       );
@@ -60,20 +85,32 @@ export function forward(input: ForwardInput): Promise<ForwardResult> {
 }
 
 class Relay implements Dispatcher.DispatchHandler {
-  readonly #response: ServerResponse;
-  readonly #discard: ((status: number) => boolean) | undefined;
-  readonly #reader: UsageReader | undefined;
+  readonly #response: ClientResponse;
+  readonly #discard: ForwardInput['discard'];
+  readonly #reader: AnswerReader | undefined;
   readonly #redaction: Redaction | undefined;
   readonly #search: ReturnType<Redaction['stream']> | undefined;
   #idle: NodeJS.Timeout | undefined;
+  readonly #silence: Silence | undefined;
+  /** Runs while a body goes up, anew with each piece of it. */
+  #uploadTimer: NodeJS.Timeout | undefined;
   readonly #settle: (result: ForwardResult) => void;
   readonly #onClose = () => this.#readerGone();
   #controller: Dispatcher.DispatchController | undefined;
   #status: number | undefined;
+  readonly #answered: (() => void) | undefined;
+  readonly #hold: Hold | undefined;
+  readonly #budget: BodyBudget;
+  /** While an answer is held back: it, and the head that is to go before it. */
+  #held: { head: { status: number; headers: string[] }; answer: HeldAnswer } | undefined;
+  #interims = 0;
   #bytesUp = 0;
   #bytesDown = 0;
   #gone = false;
+  /** Something was written after the head. */
+  #begun = false;
   #discarded = false;
+  #finished = false;
 
   constructor(input: ForwardInput, settle: (result: ForwardResult) => void) {
     this.#response = input.response;
@@ -81,7 +118,15 @@ class Relay implements Dispatcher.DispatchHandler {
     this.#reader = input.reader;
     this.#redaction = input.redaction?.active ? input.redaction : undefined;
     this.#search = this.#redaction?.stream();
+    this.#answered = input.answered;
+    this.#hold = input.hold;
+    this.#budget = input.budget;
     this.#settle = settle;
+    this.#silence = input.silence;
+    if (input.silence && input.body && !Buffer.isBuffer(input.body)) {
+      const end = (error: RefusedError) => this.#controller?.abort(error);
+      this.#uploadTimer = watchUpload(input.body, input.silence.idleMs, end);
+    }
     input.response.once('close', this.#onClose);
   }
 
@@ -92,38 +137,107 @@ class Relay implements Dispatcher.DispatchHandler {
 
   onBodySent(chunk: Buffer): void {
     this.#bytesUp += chunk.byteLength;
+    this.#uploadTimer?.refresh();
   }
 
   onResponseStart(controller: Dispatcher.DispatchController, status: number): void {
-    if (status < 200) return;
+    if (status < 200) {
+      this.#interim(controller);
+      return;
+    }
     this.#status = status;
-    if (this.#discard?.(status)) {
+    const pairs = rawPairs(controller.rawHeaders);
+    if (this.#discard?.(status, pairs)) {
       this.#discarded = true;
       controller.abort(new Error('the answer is dropped'));
       return;
     }
-    const headers = forwardedResponseHeaders(rawPairs(controller.rawHeaders));
+    this.#answered?.();
+    const headers = forwardedResponseHeaders(pairs);
+    if (this.#hold && status < 300) {
+      this.#held = { head: { status, headers }, answer: new HeldAnswer(this.#hold.maxBytes, this.#budget) };
+      const encoding = headerValues(headers, 'content-encoding').some((value) => value !== 'identity');
+      if (encoding) this.#judgeUnread(controller);
+      return;
+    }
+    this.#writeHead(status, headers);
+  }
+
+  #writeHead(status: number, headers: string[]): void {
     const redaction = this.#redaction;
-    this.#response.writeHead(status, redaction ? headers.map((part) => redaction.text(part)) : headers);
-    this.#response.flushHeaders();
+    const found = redaction?.found(headers.join('\n'));
+    this.#response.writeHead(
+      status,
+      redaction && found ? headers.map((part) => redaction.text(part)) : headers,
+    );
+    // What of the body came with the head goes out with it; a head without goes at once.
+    process.nextTick(() => {
+      if (!this.#begun && !this.#response.destroyed) this.#response.flushHeaders();
+    });
+  }
+
+  #interim(controller: Dispatcher.DispatchController): void {
+    this.#interims += 1;
+    if (this.#interims <= maxInterim) return;
+    const message = 'The upstream announced its answer again and again.';
+    controller.abort(new RefusedError(failed('upstream.malformed', message)));
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
     if (this.#discarded) return;
     this.#bytesDown += chunk.byteLength;
     this.#reader?.push(chunk);
+    if (this.#held) {
+      if (!this.#held.answer.add(chunk)) this.#judgeUnread(controller);
+      return;
+    }
     if (this.#write(chunk)) return;
     controller.pause();
     this.#response.once('drain', () => controller.resume());
   }
 
+  /** What cannot be read whole is judged as such; what follows is passed on as it comes. */
+  #judgeUnread(controller: Dispatcher.DispatchController): void {
+    controller.pause();
+    this.#judged(undefined, () => {
+      const answer = this.#release();
+      if (answer && answer.byteLength > 0) this.#write(answer);
+      controller.resume();
+    });
+  }
+
+  #judged(body: Buffer | undefined, then: () => void): void {
+    const judging = this.#hold?.judge(body) ?? Promise.resolve();
+    judging.then(then).catch((error: Error) => {
+      this.#held?.answer.take();
+      this.#held = undefined;
+      this.#discarded = true;
+      this.#controller?.abort(error);
+      this.#response.off('close', this.#onClose);
+      this.#finish('failed', refusalOfFailure(error, this.#silence));
+    });
+  }
+
+  /** Sends the head of what was held, and answers its body. */
+  #release(): Buffer | undefined {
+    const held = this.#held;
+    this.#held = undefined;
+    if (held && !this.#gone) this.#writeHead(held.head.status, held.head.headers);
+    return held?.answer.take();
+  }
+
   /** Passes on what is clean; a possible beginning of a secret waits for what follows, but not for long. */
   #write(chunk: Buffer): boolean {
-    if (!this.#search) return this.#response.write(chunk);
+    if (!this.#search) {
+      this.#begun = true;
+      return this.#response.write(chunk);
+    }
     clearTimeout(this.#idle);
     const clean = this.#search.push(chunk);
     if (this.#search.holds()) this.#idle = setTimeout(() => this.#flush(), holdMs);
-    return clean.byteLength === 0 || this.#response.write(clean);
+    if (clean.byteLength === 0) return true;
+    this.#begun = true;
+    return this.#response.write(clean);
   }
 
   #flush(): void {
@@ -132,25 +246,47 @@ class Relay implements Dispatcher.DispatchHandler {
     if (left && left.byteLength > 0 && !this.#response.destroyed) this.#response.write(left);
   }
 
-  onResponseEnd(): void {
+  onResponseEnd(_controller: Dispatcher.DispatchController, trailers: IncomingHttpHeaders): void {
+    this.#begun = true;
+    const held = this.#held?.answer.take();
+    if (!held) {
+      this.#ended(trailers);
+      return;
+    }
+    this.#judged(held, () => {
+      this.#release();
+      this.#write(held);
+      this.#ended(trailers);
+    });
+  }
+
+  #ended(trailers: IncomingHttpHeaders): void {
     this.#flush();
+    this.#trailers(trailers);
     this.#reader?.end();
     this.#response.off('close', this.#onClose);
     if (!this.#discarded) this.#response.end();
     this.#finish(this.#discarded ? 'discarded' : 'sent');
   }
 
+  #trailers(trailers: IncomingHttpHeaders): void {
+    const kept = forwardedTrailers(trailers, (value) => this.#redaction?.text(value) ?? value);
+    if (kept.length > 0 && !this.#discarded) this.#response.addTrailers(kept);
+  }
+
   onResponseError(_controller: Dispatcher.DispatchController | undefined, error: Error): void {
     clearTimeout(this.#idle);
     this.#response.off('close', this.#onClose);
+    this.#held?.answer.take();
+    this.#held = undefined;
     if (this.#discarded) {
       this.#finish('discarded');
     } else if (this.#response.headersSent || this.#gone) {
       // A truncated answer must look truncated.
       this.#response.destroy();
-      this.#finish('cut');
+      this.#finish('cut', refusalOfFailure(error, this.#silence));
     } else {
-      this.#finish('failed', describe(error));
+      this.#finish('failed', refusalOfFailure(error, this.#silence));
     }
   }
 
@@ -161,32 +297,17 @@ class Relay implements Dispatcher.DispatchHandler {
   }
 
   #finish(outcome: ForwardResult['outcome'], refusal?: Refusal): void {
+    if (this.#finished) return;
+    this.#finished = true;
     this.#settle({
       outcome,
       status: this.#status,
       bytesUp: this.#bytesUp,
       bytesDown: this.#bytesDown,
-      ...(refusal ? { refusal } : {}),
+      ...(outcome === 'cut' && refusal?.rule.startsWith('limit.') ? { cutBy: refusal.rule } : {}),
+      ...(refusal && outcome === 'failed' ? { refusal } : {}),
     });
   }
 }
 
-function rawPairs(raw: Dispatcher.DispatchController['rawHeaders']): string[] {
-  if (!Array.isArray(raw)) return [];
-  return raw.map((part) => (typeof part === 'string' ? part : part.toString('latin1')));
-}
-
-function describe(error: Error): Refusal {
-  if (error instanceof RefusedError) return error.refusal;
-  const code = String((error as { code?: unknown }).code ?? '');
-  if (code.startsWith('UND_ERR_HEADERS_TIMEOUT') || code.startsWith('UND_ERR_BODY_TIMEOUT')) {
-    return failed('upstream.timeout', 'The upstream did not answer in time.', 504);
-  }
-  if (code.startsWith('HPE_') || code.startsWith('UND_ERR_HEADERS_OVERFLOW')) {
-    return failed('upstream.malformed', "The upstream's answer was not proper HTTP.");
-  }
-  if (code.startsWith('UND_ERR_REQ_CONTENT_LENGTH')) {
-    return failed('http.framing', 'The body was not as long as announced.', 400);
-  }
-  return failed('upstream.broken', 'The connection to the upstream broke.');
-}
+/** Of HTTP/2 undici gives them by name. */

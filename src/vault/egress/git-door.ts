@@ -1,20 +1,26 @@
 import type { Capability } from '../../capabilities/capability.ts';
-import { decide } from '../../capabilities/decide.ts';
-import type { GitCommands, RefUpdate } from './git-commands.ts';
-import type { OutboundRequest } from './provider-door.ts';
+import { decideFor } from '../../capabilities/decide.ts';
+import type { GitCommands } from './git-commands.ts';
+import { type OutboundRequest, ownBranchPrefix, type UpdateNeed } from './provider-door.ts';
 import { type Refusal, refuse } from './refusal.ts';
 import type { SessionPolicy } from './session-policy.ts';
 
 /** A request of git's over HTTP: what it serves, and whether it only asks what there is. */
 export type GitRequest =
-  | { ok: true; service: 'upload-pack' | 'receive-pack'; repository: string; discovers: boolean }
+  | {
+      ok: true;
+      service: 'upload-pack' | 'receive-pack';
+      repository: string;
+      place: Record<string, string>;
+      discovers: boolean;
+    }
   | { ok: false; reason: string };
 
 /** What a provider knows of git on its host; given by who composes the process. */
 export interface GitNeeds {
   request(request: OutboundRequest): GitRequest;
   /** The capability that one update of a push needs; undefined when none stands for it. */
-  update(update: RefUpdate, ownPrefix: string): Capability | undefined;
+  update: UpdateNeed;
 }
 
 export type GitVerdict =
@@ -24,15 +30,14 @@ export type GitVerdict =
       repositories: readonly string[];
       /** The body's commands are still to be judged. */
       pushes: boolean;
+      /** Only what there is is asked for. */
+      discovers: boolean;
+      elsewhere: boolean;
+      place: Record<string, string>;
     }
   | { ok: false; refusal: Refusal };
 
 const no = (rule: string, message: string): GitVerdict => ({ ok: false, refusal: refuse(rule, message) });
-
-/** Branches that this session's agent may push to by itself begin so. */
-export function ownBranchPrefix({ slug }: SessionPolicy): string {
-  return slug ? `tagalong/${slug}/` : 'tagalong/';
-}
 
 /** The gate for git: reading is `repo.read`, pushing `repo.push`, each in this session's own repositories only. Pure. */
 export function decideGitRequest(
@@ -45,19 +50,31 @@ export function decideGitRequest(
   const pushes = asked.service === 'receive-pack';
   const capability: Capability = pushes ? 'github:repo.push' : 'github:repo.read';
   const grants = policy.publication?.grants ?? {};
-  const { decision, reason } = decide(capability, grants);
+  const circumstances = { readOutsiders: policy.readOutsiders, inAnchor: !pushes };
+  const { decision, reason } = decideFor(capability, grants, circumstances);
   if (decision !== 'allowed') return no(capability, reason);
+  const { discovers, place } = asked;
   const repository = asked.repository.toLowerCase();
   if (policy.repositories.includes(repository)) {
-    return { ok: true, capability, repositories: policy.repositories, pushes: pushes && !asked.discovers };
+    const { repositories } = policy;
+    return {
+      ok: true,
+      capability,
+      repositories,
+      pushes: pushes && !discovers,
+      discovers,
+      elsewhere: false,
+      place,
+    };
   }
   const elsewhere: Capability = 'github:read.elsewhere';
-  if (!pushes && decide(elsewhere, grants).decision === 'allowed') {
-    return { ok: true, capability, repositories: [repository], pushes: false };
+  if (!pushes && decideFor(elsewhere, grants, { ...circumstances, inAnchor: false }).decision === 'allowed') {
+    const repositories = [repository];
+    return { ok: true, capability, repositories, pushes: false, discovers, elsewhere: true, place };
   }
   return no(
     pushes ? capability : elsewhere,
-    `${asked.repository} is not a repository of this session, which has ${policy.repositories.join(', ') || 'none'}.`,
+    `${asked.repository} is not a repository of this session, which has ${policy.repositories.join(', ') || 'none'}. ${pushes ? 'A push elsewhere is not possible.' : `Reading elsewhere needs ${elsewhere}.`}`,
   );
 }
 
@@ -73,7 +90,8 @@ export function decideGitCommands(
     const capability = needs.update(update, own);
     const hint = `Push to a branch that begins with ${own}, and open a pull request.`;
     if (!capability) return refuse('github.git', `Nothing allows a push to ${update.ref}. ${hint}`);
-    const { decision, reason } = decide(capability, policy.publication?.grants ?? {});
+    const circumstances = { readOutsiders: policy.readOutsiders, inAnchor: false };
+    const { decision, reason } = decideFor(capability, policy.publication?.grants ?? {}, circumstances);
     if (decision !== 'allowed') return refuse(capability, `${update.ref}: ${reason} ${hint}`);
   }
   return undefined;

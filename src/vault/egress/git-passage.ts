@@ -1,12 +1,17 @@
 import type { Readable } from 'node:stream';
 import { type Asking, framed, unmapped } from './asking.ts';
 import { type GitCommands, readGitCommands } from './git-commands.ts';
-import { decideGitCommands, decideGitRequest } from './git-door.ts';
+import { decideGitCommands, decideGitRequest, type GitVerdict } from './git-door.ts';
+import { searchedPush, searchNames } from './git-search.ts';
+import { maxFetchBytes, readGitWants, TipsReader } from './git-wants.ts';
 import { isHeaderValue, withHeader } from './header-rules.ts';
 import type { PassageResult } from './pass-on.ts';
 import { installationToken } from './provider-passage.ts';
+import { objectionOfWorker, placeOf, recordTexts } from './reading-hold.ts';
 import { failed, malformed, type Refusal, RefusedError, refuse } from './refusal.ts';
 import { headerValues } from './request-gate.ts';
+
+const maxRepositories = 100;
 
 const no = (refusal: Refusal): PassageResult => ({ ok: false, refusal });
 
@@ -27,20 +32,35 @@ export async function gitPassage(asking: Asking): Promise<PassageResult> {
   const target = query.size > 0 ? `${request.target.path}?${query}` : request.target.path;
   const route = upstreams.route(host, target, emulated);
   if (!route) return no(unmapped(host));
+  const about = {
+    provider: 'github',
+    request: `git ${method} ${request.target.path}`,
+    ...placeOf(verdict),
+  } as const;
+  const objection = await objectionOfWorker(asking, about, {
+    writes: verdict.pushes,
+    elsewhere: verdict.elsewhere,
+  });
+  if (objection) return no(objection);
   const got = await installationToken(asking, verdict.repositories);
   if (!got.ok) return got;
-  let body: Readable | null = null;
+  let body: Readable | Buffer | null = null;
+  const fetches = verdict.capability === 'github:repo.read';
   if (request.body.framing !== 'none') {
     asking.wantBody();
-    body = asking.body.stream();
+    body = fetches ? await asking.body.read(maxFetchBytes, parts.budget) : asking.body.stream();
   }
+  const reader = fetches ? await readingOf(asking, about, verdict, body) : undefined;
   if (verdict.pushes) {
-    if (!body || headerValues(asking.headers, 'content-encoding').length > 0) {
+    if (!body || Buffer.isBuffer(body) || headerValues(asking.headers, 'content-encoding').length > 0) {
       return no(malformed('github.git', 'A push is read here, so it must have a plain body.'));
     }
     const commands = await readCommands(body);
     const refusal = decideGitCommands(policy, commands, parts.git);
     if (refusal) return no({ ...refusal, close: true });
+    const searched = await searchPush(asking, commands, body);
+    if (!searched.ok) return searched;
+    body = searched.body;
   }
   const basic = `Basic ${Buffer.from(`x-access-token:${got.token}`).toString('base64')}`;
   if (!isHeaderValue(basic)) return no(failed('credential.unreadable', 'The token is not a header value.'));
@@ -51,10 +71,72 @@ export async function gitPassage(asking: Asking): Promise<PassageResult> {
       credential: got.credential,
       method,
       route,
-      headers: withHeader(framed(asking), 'authorization', basic),
+      // What is compressed could not be read along.
+      headers: withHeader(
+        withHeader(Buffer.isBuffer(body) ? asking.headers : framed(asking), 'authorization', basic),
+        'accept-encoding',
+        reader ? 'identity' : (headerValues(asking.headers, 'accept-encoding')[0] ?? 'identity'),
+      ),
+      secrets: [got.token],
       body,
+      ...(reader ? { reader } : {}),
     },
   };
+}
+
+type Reading = Extract<GitVerdict, { ok: true }>;
+
+/**
+ * Whose text a fetch brings: what the repository's own branches and tags point to was pushed by people who may write
+ * there. Anything else, such as the head of a pull request, can be from a fork, which goes on record before it is passed
+ * on. Answers what keeps the tips where they are listed.
+ */
+async function readingOf(
+  asking: Asking,
+  about: { provider: 'github'; request: string; place?: Record<string, string> },
+  { repositories, discovers, elsewhere, place }: Reading,
+  body: Readable | Buffer | null,
+): Promise<TipsReader | undefined> {
+  const { policy, session } = asking;
+  const key = `${place.owner}/${place.repo}`.toLowerCase();
+  const known = session.gitTips.get(key) ?? new Set<string>();
+  const encoding = headerValues(asking.headers, 'content-encoding')[0]?.toLowerCase();
+  const wants = Buffer.isBuffer(body) ? readGitWants(body, encoding) : undefined;
+  if (discovers || wants?.kind === 'names') {
+    if (session.gitTips.size < maxRepositories || session.gitTips.has(key)) session.gitTips.set(key, known);
+    return new TipsReader(known);
+  }
+  const isOwn =
+    !elsewhere && repositories.includes(key) && wants?.wants.every((oid) => known.has(oid)) === true;
+  if (!isOwn && !policy.readOutsiders) await recordTexts(asking, about, { by: 'forks' }, undefined);
+  return undefined;
+}
+
+/** The push with its names searched, and with each object to be searched before it goes on. */
+async function searchPush(
+  { parts, session }: Asking,
+  commands: Exclude<GitCommands, { state: 'more' }>,
+  body: Readable,
+): Promise<{ ok: true; body: Readable } | { ok: false; refusal: Refusal }> {
+  if (commands.state !== 'done') return { ok: true, body };
+  const search = await parts.secrets.search(session.organizationId).catch(() => undefined);
+  if (!search) {
+    return {
+      ok: false,
+      refusal: failed('policy.unavailable', 'Secrets cannot be read now. Try again.', 503),
+    };
+  }
+  const refusal = searchNames(
+    search,
+    commands.updates.map(({ ref }) => ref),
+  );
+  if (refusal) return { ok: false, refusal: { ...refusal, close: true } };
+  if (!search.active) return { ok: true, body };
+  const { bytes: commandBytes, hashBytes } = commands;
+  const searched = searchedPush({ search, budget: parts.budget, commandBytes, hashBytes });
+  searched.on('error', () => {});
+  body.once('error', (error) => searched.destroy(error));
+  return { ok: true, body: body.pipe(searched) };
 }
 
 /** Reads the commands off the front of a body and puts every byte of it back. */

@@ -2,6 +2,8 @@ import type { Socket } from 'node:net';
 import { TLSSocket, type TLSSocketOptions } from 'node:tls';
 
 const handshakeTimeoutMs = 10_000;
+/** In the order in which we like them; a client that offers none speaks HTTP/1.1. */
+const protocols = ['h2', 'http/1.1'];
 
 /**
  * Speaks TLS as the server on a client's connection. Calls `secure` once the client has proved to speak it, or
@@ -13,7 +15,7 @@ export function handshake(
   options: Pick<TLSSocketOptions, 'secureContext' | 'SNICallback'>,
   on: { secure(secure: TLSSocket): void; failed(why: string | undefined): void },
 ): void {
-  const secure = new TLSSocket(socket, { ...options, isServer: true, ALPNProtocols: ['http/1.1'] });
+  const secure = new TLSSocket(socket, { ...options, isServer: true, ALPNProtocols: protocols });
   let over = false;
   const failed = (why: string | undefined) => {
     if (!over) on.failed(why);

@@ -1,3 +1,5 @@
+import type { Dispatcher } from 'undici';
+
 /**
  * Names under which servers look for who somebody is, for whom they speak, or what they really mean. Compared in
  * folded form: many servers read `X_Api_Key` and `X.Api.Key` as `x-api-key`.
@@ -46,9 +48,19 @@ const hopByHop = new Set([
 ]);
 const saidAnew = new Set(['host', 'content-length', 'expect']);
 
-/** Lower case, with `_` and `.` read as `-`. */
+const folded = new Map<string, string>();
+const maxFolded = 1_000;
+const maxFoldedLength = 64;
+
+/** Lower case, with `_` and `.` read as `-`. Nearly all names were seen before, so they are remembered. */
 export function foldHeaderName(name: string): string {
-  return name.toLowerCase().replace(/[_.]/g, '-');
+  const known = folded.get(name);
+  if (known !== undefined) return known;
+  const fresh = name.toLowerCase().replace(/[_.]/g, '-');
+  if (name.length > maxFoldedLength) return fresh;
+  if (folded.size >= maxFolded) folded.clear();
+  folded.set(name, fresh);
+  return fresh;
 }
 
 function nominated(pairs: readonly string[]): Set<string> {
@@ -87,6 +99,16 @@ export function forwardedRequestHeaders(pairs: readonly string[]): string[] {
   );
 }
 
+/** An upstream's header fields as names and values in turn, in latin1. */
+export function rawPairs(raw: Dispatcher.DispatchController['rawHeaders']): string[] {
+  if (!Array.isArray(raw)) {
+    return Object.entries(raw ?? {}).flatMap(([name, value]) =>
+      name.startsWith(':') ? [] : [value ?? []].flat().flatMap((each) => [name, each]),
+    );
+  }
+  return raw.map((part: string | Buffer) => (typeof part === 'string' ? part : part.toString('latin1')));
+}
+
 /** What of an upstream's response headers goes back: without what belongs to its connection, and no way around us. */
 export function forwardedResponseHeaders(pairs: readonly string[]): string[] {
   const alsoDropped = nominated(pairs);
@@ -99,6 +121,46 @@ export function forwardedResponseHeaders(pairs: readonly string[]): string[] {
       name === 'alternate-protocol' ||
       name.startsWith('x-tagalong-'),
   );
+}
+
+/** Fields that mean something only before a body (RFC 9110, section 6.5.1), beside those that are never passed on. */
+const notInTrailers = new Set([
+  'set-cookie',
+  'www-authenticate',
+  'authentication-info',
+  'content-encoding',
+  'content-type',
+  'content-range',
+  'content-location',
+  'cache-control',
+  'expires',
+  'date',
+  'location',
+  'retry-after',
+  'vary',
+  'age',
+  'alt-svc',
+  'alternate-protocol',
+]);
+
+/** What of the fields after an upstream's body goes back: names and values, cleaned by `clean`. */
+export function forwardedTrailers(
+  trailers: Readonly<Record<string, string | string[] | undefined>>,
+  clean: (value: string) => string,
+): [string, string][] {
+  const kept: [string, string][] = [];
+  for (const [name, value] of Object.entries(trailers)) {
+    const folded = foldHeaderName(name);
+    const dropped =
+      hopByHop.has(folded) ||
+      saidAnew.has(folded) ||
+      stripped.has(folded) ||
+      notInTrailers.has(folded) ||
+      strippedPrefixes.some((prefix) => folded.startsWith(prefix));
+    if (value === undefined || dropped) continue;
+    for (const each of [value].flat()) kept.push([name, clean(each)]);
+  }
+  return kept;
 }
 
 /** Whether a header may hold a session's credential: not one of the connection's, nor one that says who asks. */

@@ -1,26 +1,41 @@
-import { Transform } from 'node:stream';
 import { mostSpecific } from '../credential-rules.ts';
 import type { ReadVaultCredential } from '../vault-credential.ts';
 import { type Asking, framed, streamed, unmapped } from './asking.ts';
 import { isHeaderValue, withHeader } from './header-rules.ts';
+import { searchedBody, searchHead } from './outbound-search.ts';
 import type { Passage, PassageResult } from './pass-on.ts';
 import { credentialRefusal, maxReplayBytes } from './provider-passage.ts';
-import type { Redaction } from './redaction.ts';
 import { failed, RefusedError, refuse } from './refusal.ts';
+import type { Destination } from './session-policy.ts';
 import { fillIn, type OpenVariable, variableStream, variablesOf, withVariables } from './variables.ts';
 
 /** A request to a host that the policy lists, with what the session's vaults have for it. */
-export async function listedPassage(asking: Asking, rule: string): Promise<PassageResult> {
-  const { parts, session, policy, host, request } = asking;
+export async function listedPassage(
+  asking: Asking,
+  { rule, readOnly }: Extract<Destination, { kind: 'listed' }>,
+): Promise<PassageResult> {
+  const { parts, session, policy, host, port, request } = asking;
   const { method, target } = request;
+  const reads = (method === 'GET' || method === 'HEAD') && request.body.framing === 'none';
+  if (readOnly && !reads) {
+    return {
+      ok: false,
+      refusal: refuse(
+        'packages.read_only',
+        `${host} is open for installing packages: GET and HEAD without a body. To publish there, an admin can add it to allowed_hosts.`,
+      ),
+    };
+  }
   const asked = variablesOf(asking);
   if (!asked.ok) return asked;
-  const withRule = policy.credentials.flatMap((each) => (each.rule ? [{ ...each, rule: each.rule }] : []));
-  const chosen = mostSpecific(withRule, { method, host, path: target.path });
+  // A rule stands for https on port 443.
+  const chosen =
+    port === 443 ? mostSpecific(policy.credentials, { method, host, path: target.path }) : undefined;
   const route = parts.rules.upstreams.route(
     host,
     target.path + target.search,
     policy.publication?.emulated ?? false,
+    port,
   );
   if (!route) return { ok: false, refusal: unmapped(host) };
   const plain: Passage = { rule, credential: null, method, route, headers: asking.headers, body: null };
@@ -63,7 +78,12 @@ export async function listedPassage(asking: Asking, rule: string): Promise<Passa
           ...[...inHead, ...inBody].map(({ value }) => value),
         ],
         ...(renewable
-          ? { renew: async () => put(await parts.vaultTokens.get(session.organizationId, chosen, token)) }
+          ? {
+              renew: async () => {
+                const next = await parts.vaultTokens.get(session.organizationId, chosen, token);
+                return { headers: put(next), secrets: [next] };
+              },
+            }
           : {}),
       },
     };
@@ -74,34 +94,14 @@ export async function listedPassage(asking: Asking, rule: string): Promise<Passa
 
 /** A request that gets no credential must not carry one either, in its head or in its body. */
 async function guarded(asking: Asking, plain: Passage): Promise<PassageResult> {
-  const { parts, session, request, host } = asking;
-  const refusal = refuse('secret.outbound', `The request to ${host} holds a secret that is not for it.`);
-  let search: Redaction;
-  try {
-    search = await parts.secrets.search(session.organizationId);
-  } catch {
-    return {
-      ok: false,
-      refusal: failed('policy.unavailable', 'Secrets cannot be read now. Try again.', 503),
-    };
-  }
-  if (search.active) search.text([request.target.path, request.target.search, ...asking.headers].join('\n'));
-  if (search.hits > 0) return { ok: false, refusal };
+  const searched = await searchHead(asking);
+  if (!searched.ok) return searched;
   const body = streamed(asking);
   const headers = framed(asking);
-  if (!body || !search.active) return { ok: true, passage: { ...plain, headers, body } };
-  const stream = search.stream();
-  const searched = new Transform({
-    transform(chunk: Buffer, _encoding, done) {
-      const clean = stream.push(chunk);
-      if (search.hits > 0) done(new RefusedError({ ...refusal, close: true }));
-      else done(null, clean);
-    },
-    flush: (done) => done(null, stream.rest()),
-  });
-  searched.on('error', () => {});
-  body.once('error', (error) => searched.destroy(error));
-  return { ok: true, passage: { ...plain, headers, body: body.pipe(searched) } };
+  return {
+    ok: true,
+    passage: { ...plain, headers, body: body && searchedBody(body, searched.search, searched.refusal) },
+  };
 }
 
 /** The body as it goes on: kept when it may have to be sent twice, filled in where variables are looked for. */
@@ -139,6 +139,7 @@ function putOn(
   };
   switch (kind) {
     case 'static_bearer':
+    case 'slack_user':
     case 'mcp_oauth':
       return withHeader(headers, ...one('authorization', `Bearer ${token ?? ''}`));
     case 'basic': {

@@ -33,18 +33,21 @@ const endpoints: Readonly<Record<ModelName, Readonly<Record<string, ModelWire>>>
   },
 };
 
-/** The wire of an endpoint to which the model credential applies; a refusal for every other path of a model host. */
+/**
+ * The wire of an endpoint to which the model credential applies, and whether what it answers `counts` as use of the
+ * model; a refusal for every other path of a model host.
+ */
 export function modelEndpoint(
   model: ModelName,
   method: string,
   path: string,
-): { ok: true; wire: ModelWire } | { ok: false; refusal: Refusal } {
+): { ok: true; wire: ModelWire; counts: boolean } | { ok: false; refusal: Refusal } {
   const known = endpoints[model];
   // Google's paths name the model.
   const named = model === 'google' ? path.replace(/^\/v1beta\/models\/[\w.-]+:/, 'a model: ') : path;
   const key = `${method} ${named}`;
   const wire = Object.hasOwn(known, key) ? known[key] : undefined;
-  if (wire) return { ok: true, wire };
+  if (wire) return { ok: true, wire, counts: wire !== 'none' && !/count_?tokens$/i.test(path) };
   return {
     ok: false,
     refusal: refuse(
@@ -82,17 +85,26 @@ const refusedFields: Readonly<Record<Exclude<ModelWire, 'none'>, readonly string
   gemini: ['cachedContent', 'cached_content'],
 };
 
+/** What ends every refusal here, for who can change it. */
+const hint = 'An admin can allow it with an environment whose networking is `unrestricted`.';
+
 /**
  * Refuses what would make the model's vendor a door of its own: tools that run at the vendor, MCP servers that it
- * would connect to, URLs that it would fetch. Undefined when there is nothing of the kind.
+ * would connect to, URLs that it would fetch. Undefined when there is nothing of the kind, or where the session
+ * `mayReachOut` anywhere by itself.
  */
-export function checkModelBody(wire: Exclude<ModelWire, 'none'>, body: unknown): Refusal | undefined {
+export function checkModelBody(
+  wire: Exclude<ModelWire, 'none'>,
+  body: unknown,
+  mayReachOut = false,
+): Refusal | undefined {
   if (!isObject(body)) return refuse('model.body', 'The body of a model request must be a JSON object.', 400);
+  if (mayReachOut) return undefined;
   for (const field of refusedFields[wire]) {
     if (isGiven(body[field])) {
       return refuse(
         `model.${field}`,
-        `\`${field}\` in a model request is not allowed: it reaches out at the vendor.`,
+        `\`${field}\` in a model request is not allowed: it reaches out at the vendor. ${hint}`,
       );
     }
   }
@@ -103,12 +115,15 @@ export function checkModelBody(wire: Exclude<ModelWire, 'none'>, body: unknown):
     if (foreign === undefined) continue;
     return refuse(
       'model.server_tools',
-      `The tool type ${foreign} runs at the model's vendor and is not allowed. Tools that the agent runs itself are.`,
+      `The tool type ${foreign} runs at the model's vendor and is not allowed. Tools that the agent runs itself are. ${hint}`,
     );
   }
   const { tools: _, ...rest } = body;
   return holdsUrlSource(rest)
-    ? refuse('model.url_source', 'URL sources in a model request are not allowed. Send the content itself.')
+    ? refuse(
+        'model.url_source',
+        `URL sources in a model request are not allowed. Send the content itself. ${hint}`,
+      )
     : undefined;
 }
 

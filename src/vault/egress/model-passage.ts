@@ -11,6 +11,7 @@ import {
 import { UsageReader } from './model-usage.ts';
 import type { PassageResult } from './pass-on.ts';
 import { failed, refuse } from './refusal.ts';
+import { mayReachThroughModel } from './session-policy.ts';
 
 /** A request to a model with the operator's key: its endpoints only, and nothing that reaches out from the vendor. */
 export async function modelPassage(asking: Asking, model: ModelName): Promise<PassageResult> {
@@ -42,11 +43,12 @@ export async function modelPassage(asking: Asking, model: ModelName): Promise<Pa
     ok: true,
     passage: {
       rule: `model:${model}`,
+      isPatient: true,
       credential: key === undefined ? null : `${model} model key`,
       method: request.method,
       route,
       secrets: key === undefined ? [] : [key],
-      ...(endpoint.wire === 'none' ? {} : { reader: new UsageReader() }),
+      ...(endpoint.counts ? { reader: new UsageReader() } : {}),
       headers: key === undefined ? plain : withHeader(plain, ...modelHeader(model, key)),
       body,
     },
@@ -55,7 +57,7 @@ export async function modelPassage(asking: Asking, model: ModelName): Promise<Pa
 
 /** Reads, judges and writes anew: what was judged is what is sent, whatever another parser had made of the bytes. */
 async function readModelBody(
-  { parts, request, headers, body, wantBody }: Asking,
+  { parts, policy, request, headers, body, wantBody }: Asking,
   wire: Exclude<ModelWire, 'none'>,
 ): Promise<Buffer | Extract<PassageResult, { ok: false }>> {
   if (request.body.framing === 'length' && request.body.bytes > maxModelBodyBytes) {
@@ -73,7 +75,7 @@ async function readModelBody(
   const bytes = await body.read(maxModelBodyBytes, parts.budget);
   try {
     const parsed: unknown = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
-    const refusal = checkModelBody(wire, parsed);
+    const refusal = checkModelBody(wire, parsed, mayReachThroughModel(policy, parts.rules));
     return refusal ? { ok: false, refusal } : Buffer.from(JSON.stringify(parsed));
   } catch {
     return { ok: false, refusal: refuse('model.body', 'The body of a model request must be JSON.', 400) };

@@ -4,6 +4,8 @@ export interface ModelUsage {
   inputTokens: number | null;
   outputTokens: number | null;
   cachedTokens: number | null;
+  /** Went into the cache; part of the input too. Only Anthropic says so. */
+  writtenTokens: number | null;
   stopReason: string | null;
 }
 
@@ -19,7 +21,7 @@ const word = (value: unknown): string | null => (typeof value === 'string' ? val
 const maxKeptChars = 4 * 1024 * 1024;
 
 /**
- * Reads along while an answer of Anthropic's messages or OpenAI's chat and responses goes by, streamed or whole, and
+ * Reads along while an answer of Anthropic's messages, OpenAI's chat and responses or Google's models goes by, streamed or whole, and
  * keeps the numbers only. What it cannot read it leaves out; it never stops anything.
  */
 export class UsageReader {
@@ -28,6 +30,7 @@ export class UsageReader {
     inputTokens: null,
     outputTokens: null,
     cachedTokens: null,
+    writtenTokens: null,
     stopReason: null,
   };
   readonly #decoder = new TextDecoder();
@@ -54,7 +57,10 @@ export class UsageReader {
 
   #line(line: string): void {
     // Most events are a few characters of text and say nothing of the whole.
-    if (line.startsWith('data:') && /"(?:usage|model|stop_reason|finish_reason|status)"/.test(line)) {
+    if (
+      line.startsWith('data:') &&
+      /"(?:usage|model|stop_reason|finish_reason|status|usageMetadata|finishReason)"/.test(line)
+    ) {
       this.#read(line.slice('data:'.length));
     }
   }
@@ -89,6 +95,20 @@ export class UsageReader {
       count(object(told.prompt_tokens_details).cached_tokens) ??
       count(object(told.input_tokens_details).cached_tokens) ??
       usage.cachedTokens;
+    usage.writtenTokens = written ?? usage.writtenTokens;
+    this.#takeGoogle(part);
+  }
+
+  #takeGoogle(part: Json): void {
+    const { usage } = this;
+    usage.model ??= word(part.modelVersion);
+    if (Array.isArray(part.candidates)) this.#stop(object(part.candidates[0]).finishReason);
+    const told = object(part.usageMetadata);
+    const said = count(told.candidatesTokenCount);
+    const thought = count(told.thoughtsTokenCount);
+    usage.inputTokens = count(told.promptTokenCount) ?? usage.inputTokens;
+    if (said !== null || thought !== null) usage.outputTokens = (said ?? 0) + (thought ?? 0);
+    usage.cachedTokens = count(told.cachedContentTokenCount) ?? usage.cachedTokens;
   }
 
   #stop(reason: unknown): void {

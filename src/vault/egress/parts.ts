@@ -1,5 +1,5 @@
-import type { ServerResponse } from 'node:http';
 import type { Logger } from 'pino';
+import type { EgressLimits } from '../../config.ts';
 import type { Database } from '../../store/connection.ts';
 import type { CredentialStore } from '../credential-store.ts';
 import type { InstallationTokens } from '../github-app.ts';
@@ -7,12 +7,15 @@ import type { KnownSecrets } from '../known-secrets.ts';
 import type { RotatingTokens } from '../rotating-tokens.ts';
 import type { VaultTokens } from '../vault-tokens.ts';
 import type { BodyBudget } from './bodies.ts';
+import type { ClientResponse } from './client-messages.ts';
 import type { GitNeeds } from './git-door.ts';
-import type { RequestNeeds } from './provider-door.ts';
+import type { RequestNeeds, WritersIn } from './provider-door.ts';
 import type { EgressRecord, Recorder } from './records.ts';
-import { egressHeader, type Refusal, refusalBody } from './refusal.ts';
+import type { Redactions } from './redaction.ts';
+import { egressHeader, type Refusal, refusalBody, retryAfter } from './refusal.ts';
 import type { HouseRules } from './session-policy.ts';
 import type { PoolOptions } from './upstream-pools.ts';
+import type { AskWorker } from './worker-door.ts';
 
 /** What the doors of the egress process share. */
 export interface EgressParts {
@@ -28,25 +31,32 @@ export interface EgressParts {
   rotatingTokens: RotatingTokens;
   rules: HouseRules;
   needs: RequestNeeds;
+  writersIn: WritersIn;
   git: GitNeeds | undefined;
   network: PoolOptions;
   budget: BodyBudget;
+  /** Of each session. */
+  limits: EgressLimits;
+  /** Searches of what comes back for what was put on. */
+  redactions: Redactions;
   /** The worker's Unix socket behind `tagalong.internal`. */
   internalSocket: string;
+  askWorker: AskWorker;
 }
 
 /** Answers with a refusal. When an answer has already begun, it is cut instead. */
-export function answerRefusal(response: ServerResponse, refusal: Refusal): void {
+export function answerRefusal(response: ClientResponse, refusal: Refusal): void {
   if (response.headersSent || response.destroyed) {
     response.destroy();
     return;
   }
   const body = refusalBody(refusal);
+  const later = retryAfter(refusal);
   response.writeHead(refusal.status, {
     [egressHeader]: refusal.decision,
     'content-type': 'application/json',
     'content-length': body.byteLength,
-    ...(refusal.status === 503 ? { 'retry-after': '1' } : {}),
+    ...(later ? { 'retry-after': later } : {}),
     ...(refusal.close ? { connection: 'close' } : {}),
   });
   response.end(body);
@@ -74,5 +84,6 @@ export function recordRefusal(
     credential: credential ?? null,
     decision: refusal.decision,
     rule: refusal.rule,
+    message: refusal.message,
   });
 }

@@ -1,11 +1,13 @@
-import type { ServerResponse } from 'node:http';
 import type { Readable } from 'node:stream';
-import { forward } from './forward.ts';
+import type { ClientResponse } from './client-messages.ts';
+import { type AnswerReader, forward } from './forward.ts';
 import { withHeader } from './header-rules.ts';
-import type { UsageReader } from './model-usage.ts';
+import type { Hold } from './held-answer.ts';
+import type { ModelUsage } from './model-usage.ts';
 import { answerRefusal, type EgressParts, type RecordStart, recordRefusal } from './parts.ts';
-import { Redaction } from './redaction.ts';
 import { failed, type Refusal } from './refusal.ts';
+import { headerValues } from './request-gate.ts';
+import type { Silence } from './upstream-failure.ts';
 import type { UpstreamPools } from './upstream-pools.ts';
 import type { Route } from './upstreams.ts';
 
@@ -16,14 +18,22 @@ export interface Passage {
   credential: string | null;
   method: string;
   route: Route;
+  /** Whether the upstream is asked over HTTP/2, where it speaks that; false by default, since it is slower. */
+  http2?: boolean;
   headers: string[];
   body: Readable | Buffer | null;
   /** Reads along what comes back. */
-  reader?: UsageReader;
+  reader?: AnswerReader & { usage?: ModelUsage };
+  /** Called when an answer comes, before anything of it is passed on. */
+  answered?: () => void;
+  /** Holds the answer back until it was judged. */
+  hold?: Hold;
+  /** Models and our own tools may be silent for long. */
+  isPatient?: boolean;
   /** What is put on and must not come back. */
   secrets?: readonly string[];
-  /** The same headers with a new token, after the upstream answered 401. Only where the body can be sent again. */
-  renew?: () => Promise<string[]>;
+  /** The same headers with a new token, after the upstream refused the first. Only where the body can be sent again. */
+  renew?: () => Promise<{ headers: string[]; secrets: readonly string[] }>;
 }
 
 export type PassageResult = { ok: true; passage: Passage } | { ok: false; refusal: Refusal };
@@ -34,29 +44,36 @@ export async function passOn(
   start: RecordStart,
   pools: UpstreamPools,
   passage: Passage,
-  response: ServerResponse,
+  response: ClientResponse,
+  silence?: Silence,
 ): Promise<void> {
   const { method, body, route, renew } = passage;
-  const redaction = new Redaction(passage.secrets ?? []);
+  let redaction = parts.redactions.for(passage.secrets ?? []);
   const input = {
-    dispatcher: pools.for(route),
+    dispatcher: pools.for(route, passage.http2),
     method,
     path: route.path,
     body,
     response,
-    redaction,
     reader: passage.reader,
+    silence,
+    budget: parts.budget,
+    ...(passage.answered ? { answered: passage.answered } : {}),
+    ...(passage.hold ? { hold: passage.hold } : {}),
   };
-  // What is compressed could not be searched.
+  // What is compressed could not be searched or judged.
   const readable = (headers: string[]) =>
-    redaction.active ? withHeader(headers, 'accept-encoding', 'identity') : headers;
+    redaction.active || passage.hold ? withHeader(headers, 'accept-encoding', 'identity') : headers;
   let result = await forward({
     ...input,
+    redaction,
     headers: readable(passage.headers),
-    ...(renew ? { discard: (status: number) => status === 401 } : {}),
+    ...(renew ? { discard: refusesToken } : {}),
   });
   if (result.outcome === 'discarded' && renew) {
-    result = await forward({ ...input, headers: readable(await renew()) });
+    const renewed = await renew();
+    redaction = parts.redactions.for([...(passage.secrets ?? []), ...renewed.secrets]);
+    result = await forward({ ...input, redaction, headers: readable(renewed.headers) });
   }
   const refusal =
     result.outcome === 'failed'
@@ -75,7 +92,20 @@ export async function passOn(
     durationMs: parts.now() - start.at.getTime(),
     credential: passage.credential,
     decision: result.outcome === 'cut' ? 'failed' : 'allowed',
-    ...(passage.reader ? { usage: passage.reader.usage } : {}),
-    rule: redaction.hits > 0 ? `${passage.rule} redacted:${redaction.hits}` : passage.rule,
+    ...(passage.reader?.usage ? { usage: passage.reader.usage } : {}),
+    rule: [
+      passage.rule,
+      ...(result.cutBy ? [`cut:${result.cutBy}`] : []),
+      ...(redaction.hits > 0 ? [`redacted:${redaction.hits}`] : []),
+    ].join(' '),
   });
+}
+
+/** Whether an upstream's answer says that the token is no good: a 401, or a 403 that says so (RFC 6750, section 3.1). */
+function refusesToken(status: number, rawHeaders: readonly string[]): boolean {
+  if (status === 401) return true;
+  const challenges = headerValues(rawHeaders, 'www-authenticate');
+  return (
+    status === 403 && challenges.some((value) => /\berror="?(?:invalid_token|expired_token)\b/i.test(value))
+  );
 }

@@ -7,6 +7,7 @@ import { incomingBody } from './bodies.ts';
 import { forwardedRequestHeaders, isHeaderValue, withHeader } from './header-rules.ts';
 import { answerRefusal, type EgressParts, type RecordStart, recordRefusal } from './parts.ts';
 import { type Passage, passOn } from './pass-on.ts';
+import { formSecrets } from './platform-forms.ts';
 import type { PlatformPools } from './platform-pools.ts';
 import { botPath, clientPaths, conversionPath, credentialHosts } from './platform-rules.ts';
 import { privateHeaders } from './protocol.ts';
@@ -157,7 +158,9 @@ export class PlatformDoor {
           ? await source.read(maxReplayBytes, parts.budget)
           : source.stream();
     const bare = forwardedRequestHeaders(incoming.rawHeaders);
-    const form = formSecrets(credential, request.target.path);
+    const { path } = request.target;
+    const token = () => this.#token(credential, path);
+    const form = await formSecrets(parts, credential, path, token).catch(asRefused);
     if (form) {
       if (!kept) {
         throw new RefusedError(refuse('platform.form', 'A form for this call must say its length.', 400));
@@ -213,7 +216,7 @@ export class PlatformDoor {
       route,
       headers: put(first),
       body,
-      ...(renewable ? { renew: async () => put(await bearer(first)) } : {}),
+      ...(renewable ? { renew: async () => ({ headers: put(await bearer(first)), secrets: [] }) } : {}),
     };
   }
 
@@ -236,16 +239,6 @@ export class PlatformDoor {
         return '';
     }
   }
-}
-
-/** What is put into a form's fields instead of a header: a client's id and secret, or the token that is revoked. */
-function formSecrets(credential: OpenCredential, path: string): Record<string, string> | undefined {
-  const { kind, secret } = credential;
-  if (kind === 'slack_client' || kind === 'linear_client') {
-    return { client_id: secret.client_id ?? '', client_secret: secret.client_secret ?? '' };
-  }
-  if (kind === 'linear_app' && path === '/oauth/revoke') return { token: secret.access_token ?? '' };
-  return undefined;
 }
 
 /** The same gate as for sessions: what the worker asks for can hold what an agent wrote. */

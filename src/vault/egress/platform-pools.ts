@@ -1,9 +1,11 @@
 import { buffer } from 'node:stream/consumers';
 import type { OpenCredential } from '../credential-store.ts';
 import type { MintAnswer } from '../github-app.ts';
+import { retryAfterMs } from '../retry-after.ts';
 import type { TokenAnswer } from '../vault-tokens.ts';
+import { type AllowedHost, findAllowedHost } from './allowed-hosts.ts';
 import type { Recorder } from './records.ts';
-import { RefusedError } from './refusal.ts';
+import { RefusedError, refuse } from './refusal.ts';
 import { type PoolOptions, UpstreamPools } from './upstream-pools.ts';
 import type { UpstreamMap } from './upstreams.ts';
 
@@ -12,6 +14,8 @@ const maxPrincipals = 256;
 export interface PlatformPoolsOptions {
   network: PoolOptions;
   upstreams: UpstreamMap;
+  /** Token endpoints are set by tenants, so they stay within it. */
+  ceiling?: readonly AllowedHost[] | undefined;
   recorder: Recorder;
   now: () => number;
 }
@@ -42,6 +46,7 @@ export class PlatformPools {
   /** Asks GitHub for an installation token, and records that. Rejects with a RefusedError when it cannot be asked. */
   mint(credential: OpenCredential, path: string, jwt: string, body: object): Promise<MintAnswer> {
     return this.#ask(credential, 'platform:mint', 'api.github.com', path, {
+      method: 'POST',
       headers: {
         authorization: `Bearer ${jwt}`,
         accept: 'application/vnd.github+json',
@@ -59,9 +64,20 @@ export class PlatformPools {
     form: Record<string, string>,
   ): Promise<MintAnswer> {
     return this.#ask(credential, 'platform:refresh', host, path, {
+      method: 'POST',
       headers: { accept: 'application/json', 'content-type': 'application/x-www-form-urlencoded' },
       body: new URLSearchParams(form).toString(),
     });
+  }
+
+  /** Takes an installation token back, and records that. Rejects with a RefusedError when it cannot be asked. */
+  async revoke(credential: OpenCredential, token: string): Promise<number> {
+    const answer = await this.#ask(credential, 'platform:revoke', 'api.github.com', '/installation/token', {
+      method: 'DELETE',
+      headers: { authorization: `Bearer ${token}`, accept: 'application/vnd.github+json' },
+      body: null,
+    });
+    return answer.status;
   }
 
   async #ask(
@@ -69,7 +85,7 @@ export class PlatformPools {
     rule: string,
     host: string,
     path: string,
-    request: { headers: Record<string, string>; body: string },
+    request: { method: 'POST' | 'DELETE'; headers: Record<string, string>; body: string | null },
   ): Promise<MintAnswer> {
     const { upstreams, recorder, now } = this.#options;
     const at = new Date(now());
@@ -81,7 +97,7 @@ export class PlatformPools {
         installationId: credential.installationId,
         turnId: null,
         at,
-        method: 'POST',
+        method: request.method,
         scheme: 'https',
         host,
         port: 443,
@@ -98,7 +114,7 @@ export class PlatformPools {
       const answer = await this.for(credential)
         .for(route)
         .request({
-          method: 'POST',
+          method: request.method,
           path: route.path,
           headers: { ...request.headers, 'user-agent': 'tagalong' },
           body: request.body,
@@ -121,7 +137,7 @@ export class PlatformPools {
     headers: Readonly<Record<string, string>>,
     form: URLSearchParams,
   ): Promise<TokenAnswer> {
-    const { upstreams, recorder, now } = this.#options;
+    const { upstreams, ceiling, recorder, now } = this.#options;
     const at = new Date(now());
     const { hostname: host, pathname: path, search } = endpoint;
     const route = upstreams.route(host, path + search, false) ?? {
@@ -139,6 +155,9 @@ export class PlatformPools {
         rule,
       });
     try {
+      if (ceiling && !findAllowedHost(ceiling, host, 443)) {
+        throw new RefusedError(refuse('host.ceiling', `${host} is not in TAGALONG_ALLOWED_HOSTS.`));
+      }
       const answer = await this.for({ publicationId: `oauth ${organizationId}` })
         .for(route)
         .request({
@@ -157,7 +176,11 @@ export class PlatformPools {
       const body = parseJson((await buffer(answer.body)).toString('utf8'));
       record(answer.statusCode, 'vault:refresh');
       const isObject = typeof body === 'object' && body !== null && !Array.isArray(body);
-      return { status: answer.statusCode, body: isObject ? (body as Record<string, unknown>) : undefined };
+      return {
+        status: answer.statusCode,
+        body: isObject ? (body as Record<string, unknown>) : undefined,
+        retryAfterMs: retryAfterMs(answer.headers['retry-after'], now()),
+      };
     } catch (error) {
       record(null, error instanceof RefusedError ? error.refusal.rule : 'upstream.broken');
       throw error;

@@ -1,15 +1,14 @@
-import { and, eq, inArray, isNull } from 'drizzle-orm';
+import { and, eq } from 'drizzle-orm';
 import type { Database, Transaction } from '../../store/connection.ts';
 import { withOrganization } from '../../store/organization.ts';
 import { hasReadOutsiders } from '../../store/outsiders.ts';
-import { anchors, credentials, installations, publications, sessions, vaults } from '../../store/schema.ts';
-import {
-  type ReadVaultCredential,
-  readVaultCredential,
-  type VaultCredentialDetail,
-} from '../vault-credential.ts';
+import { anchors, environments, installations, publications, sessions } from '../../store/schema.ts';
+import { parseAllowedHosts } from './allowed-hosts.ts';
+import { readGrants } from './grant-reader.ts';
 import { type HostPattern, parseHostPattern } from './host-names.ts';
+import { type Networking, noNetworking, readNetworking } from './networking.ts';
 import type { SessionPolicy } from './session-policy.ts';
+import { readVaults } from './vault-reader.ts';
 
 /**
  * Reads what a session may do from the database, which alone is believed about it. Undefined when this organization
@@ -19,6 +18,7 @@ export function readSessionPolicy(
   database: Database,
   organizationId: string,
   sessionId: string,
+  nowMs: number,
 ): Promise<SessionPolicy | undefined> {
   return withOrganization(database, organizationId, async (tx) => {
     const [row] = await tx
@@ -34,6 +34,7 @@ export function readSessionPolicy(
         capabilities: publications.capabilities,
         policy: publications.policy,
         vaultIds: sessions.vaultIds,
+        environmentId: sessions.environmentId,
       })
       .from(sessions)
       .leftJoin(publications, eq(publications.id, sessions.publicationId))
@@ -62,16 +63,32 @@ export function readSessionPolicy(
       installationId: row.installationId,
       readOutsiders: await hasReadOutsiders(tx, sessionId),
       slug: row.identity?.handle ?? null,
-      allowedHosts: readAllowedHosts(row.policy),
-      credentials: await readVaults(tx, vaultIds),
+      allowedHosts: parseAllowedHosts(row.policy?.allowed_hosts),
+      passthroughHosts: readHosts(row.policy?.passthrough_hosts),
+      networking: await readEnvironment(tx, row.environmentId, row.policy),
+      credentials: await readVaults(tx, vaultIds, await readGrants(tx, sessionId, nowMs)),
       repositories: repositoriesOf(places.map(({ place }) => place)),
     };
   });
 }
 
+/** Of the session's own environment, else of its publication's. */
+async function readEnvironment(
+  tx: Transaction,
+  own: string | null,
+  policy: Record<string, unknown> | null,
+): Promise<Networking> {
+  const id = own ?? policy?.environment_id;
+  if (typeof id !== 'string') return noNetworking;
+  const [row] = await tx
+    .select({ config: environments.config })
+    .from(environments)
+    .where(eq(environments.id, id));
+  return readNetworking(row?.config);
+}
+
 /** What cannot be understood allows nothing. */
-function readAllowedHosts(policy: Record<string, unknown> | null): HostPattern[] {
-  const listed = policy?.allowed_hosts;
+function readHosts(listed: unknown): HostPattern[] {
   if (!Array.isArray(listed)) return [];
   return listed.map(parseHostPattern).filter((pattern) => pattern !== undefined);
 }
@@ -79,36 +96,6 @@ function readAllowedHosts(policy: Record<string, unknown> | null): HostPattern[]
 function readVaultIds(policy: Record<string, unknown> | null): string[] {
   const listed = policy?.vault_ids;
   return Array.isArray(listed) ? listed.filter((id) => typeof id === 'string') : [];
-}
-
-async function readVaults(tx: Transaction, vaultIds: readonly string[]): Promise<ReadVaultCredential[]> {
-  if (vaultIds.length === 0) return [];
-  const rows = await tx
-    .select({ credential: credentials, vaultId: credentials.vaultId })
-    .from(credentials)
-    .innerJoin(vaults, eq(vaults.id, credentials.vaultId))
-    .where(
-      and(
-        inArray(credentials.vaultId, [...vaultIds]),
-        isNull(credentials.archivedAt),
-        isNull(vaults.archivedAt),
-      ),
-    )
-    .orderBy(credentials.id);
-  const byVault = Map.groupBy(rows, ({ vaultId }) => vaultId);
-  return vaultIds
-    .flatMap((id) => byVault.get(id) ?? [])
-    .flatMap(({ credential: { id, version, kind, displayName, sealed, detail } }) => {
-      const row = {
-        id,
-        version,
-        kind,
-        displayName,
-        sealed,
-        detail: detail as unknown as VaultCredentialDetail,
-      };
-      return readVaultCredential(row) ?? [];
-    });
 }
 
 function repositoriesOf(places: readonly Record<string, string>[]): string[] {

@@ -1,6 +1,8 @@
 import type { Capability } from '../../capabilities/capability.ts';
 import { decideFor } from '../../capabilities/decide.ts';
 import type { ProviderName } from '../../store/schema.ts';
+import type { RefUpdate } from './git-commands.ts';
+import type { DoorWriter } from './protocol.ts';
 import { type Refusal, refuse } from './refusal.ts';
 import { internalHost, type SessionPolicy } from './session-policy.ts';
 
@@ -12,13 +14,34 @@ export interface OutboundRequest {
   query: URLSearchParams;
 }
 
-/** The capability that a request needs, and the repository that it touches as `owner/repo`. */
+/** What a request needs and touches. */
 export type RequestNeed =
-  | { ok: true; capability: Capability; repository?: string }
+  | {
+      ok: true;
+      capability: Capability;
+      /** As `owner/repo`. */
+      repository?: string;
+      /** The same as the provider port addresses it. */
+      place?: Record<string, string>;
+      /** Whose text the answer holds, where it can be others' than those of people who may write there. */
+      brings?: BroughtText;
+      /** The branch or tag that it changes: its need is that of the same change by git. */
+      changes?: { ref: string; kind: 'update' | 'delete' } | { refIn: 'body' };
+    }
   | { ok: false; reason: string };
+
+/** Whose text a read brings back: see the provider port. */
+export type BroughtText =
+  | { by: 'named'; pull?: string }
+  | { by: 'pull'; pull: string }
+  | { by: 'forks' }
+  | { by: 'anybody' };
 
 /** Each provider's own mapping from requests to capabilities, given by who composes the process. */
 export type RequestNeeds = Readonly<Partial<Record<ProviderName, (request: OutboundRequest) => RequestNeed>>>;
+
+/** Whose words an answer of a provider's API holds; undefined where it does not say it of all. */
+export type WritersIn = Readonly<Partial<Record<ProviderName, (body: Buffer) => DoorWriter[] | undefined>>>;
 
 export type ProviderVerdict =
   | {
@@ -26,8 +49,18 @@ export type ProviderVerdict =
       capability: Capability;
       /** What the token is narrowed to: `owner/repo`, lower case. */
       repositories: readonly string[];
+      writes: boolean;
+      /** In no repository of the session's. */
+      elsewhere: boolean;
+      place?: Record<string, string>;
+      brings?: BroughtText;
+      /** The body names a new branch, which is still to be judged. */
+      namesBranch: boolean;
     }
   | { ok: false; refusal: Refusal };
+
+/** The capability for one change of a branch or tag; undefined when none stands for it. */
+export type UpdateNeed = (update: RefUpdate, ownPrefix: string) => Capability | undefined;
 
 const no = (rule: string, message: string): ProviderVerdict => ({
   ok: false,
@@ -44,6 +77,7 @@ export function decideProviderRequest(
   provider: ProviderName,
   request: OutboundRequest,
   needs: RequestNeeds,
+  updateNeed?: UpdateNeed,
 ): ProviderVerdict {
   const need = needs[provider]?.(request) ?? {
     ok: false as const,
@@ -58,25 +92,81 @@ export function decideProviderRequest(
   const grants = policy.publication?.grants ?? {};
   // A path says nothing of the anchor, so that what is written here may be anywhere in the repository.
   const circumstances = { readOutsiders: policy.readOutsiders, inAnchor: readMethods.has(request.method) };
-  const { decision, reason } = decideFor(need.capability, grants, circumstances);
-  if (decision === 'refused') return no(need.capability, reason);
+  const capability = capabilityOf(need, policy, updateNeed);
+  const { decision, reason } = decideFor(capability, grants, circumstances);
+  if (decision === 'refused') return no(capability, reason);
   if (decision === 'waiting_for_approval') {
     return no(
-      need.capability,
+      capability,
       `${reason} Ask for it with the MCP tools of ${provider} at http://${internalHost}/mcp/${provider}.`,
     );
   }
   const own = policy.repositories;
   const repository = need.repository?.toLowerCase();
-  if (repository === undefined || own.includes(repository)) {
-    return { ok: true, capability: need.capability, repositories: own };
-  }
+  const allowed = {
+    ok: true,
+    capability,
+    writes: !readMethods.has(request.method),
+    elsewhere: false,
+    namesBranch: need.changes !== undefined && 'refIn' in need.changes,
+    ...(need.place && { place: need.place }),
+    ...(need.brings && { brings: need.brings }),
+  } as const;
+  if (repository === undefined || own.includes(repository)) return { ...allowed, repositories: own };
   const elsewhere: Capability = `${provider}:read.elsewhere`;
   if (readMethods.has(request.method) && decideFor(elsewhere, grants, circumstances).decision === 'allowed') {
-    return { ok: true, capability: need.capability, repositories: [repository] };
+    // Whoever may write there has no authority here by that.
+    const brings = need.brings ?? ({ by: 'forks' } as const);
+    return { ...allowed, repositories: [repository], elsewhere: true, brings };
   }
   return no(
     elsewhere,
     `${need.repository} is not a repository of this session, which has ${own.join(', ') || 'none'}. Reading elsewhere needs ${elsewhere}.`,
   );
+}
+
+/** A change of a branch by REST needs what the same change needs by git. Without that rule it is taken at its strictest. */
+function capabilityOf(
+  need: Extract<RequestNeed, { ok: true }>,
+  policy: SessionPolicy,
+  updateNeed: UpdateNeed | undefined,
+): Capability {
+  const { changes, capability } = need;
+  if (!changes || 'refIn' in changes) return capability;
+  return updateNeed?.(changes, ownBranchPrefix(policy)) ?? capability;
+}
+
+/** Branches that this session's agent may push to by itself begin so. */
+export function ownBranchPrefix({ slug }: Pick<SessionPolicy, 'slug'>): string {
+  return slug ? `tagalong/${slug}/` : 'tagalong/';
+}
+
+/**
+ * The gate for a new branch that a body names: it needs what pushing it would. The body is answered as it was read, so
+ * that the provider reads the same. Pure.
+ */
+export function decideNewBranch(
+  policy: SessionPolicy,
+  body: Buffer,
+  updateNeed: UpdateNeed | undefined,
+): { ok: true; body: Buffer } | { ok: false; refusal: Refusal } {
+  let value: unknown;
+  try {
+    value = JSON.parse(body.toString('utf8'));
+  } catch {
+    value = undefined;
+  }
+  const ref = typeof value === 'object' && value !== null && 'ref' in value ? value.ref : undefined;
+  if (typeof ref !== 'string') {
+    return { ok: false, refusal: refuse('github.git', 'The body must be a JSON object with a `ref`.') };
+  }
+  const own = ownBranchPrefix(policy);
+  const capability = updateNeed?.({ ref, kind: 'create' }, own);
+  const hint = `Make a branch that begins with ${own}, as refs/heads/${own}….`;
+  if (!capability)
+    return { ok: false, refusal: refuse('github.git', `Nothing allows to make ${ref}. ${hint}`) };
+  const circumstances = { readOutsiders: policy.readOutsiders, inAnchor: false };
+  const { decision, reason } = decideFor(capability, policy.publication?.grants ?? {}, circumstances);
+  if (decision !== 'allowed') return { ok: false, refusal: refuse(capability, `${ref}: ${reason} ${hint}`) };
+  return { ok: true, body: Buffer.from(JSON.stringify(value)) };
 }

@@ -3,8 +3,10 @@ import { CredentialError } from '../credential-store.ts';
 import { TokenError } from '../github-app.ts';
 import { type Asking, unmapped } from './asking.ts';
 import { withHeader } from './header-rules.ts';
+import { searchedBody, searchHead, searchWhole } from './outbound-search.ts';
 import type { PassageResult } from './pass-on.ts';
-import { decideProviderRequest } from './provider-door.ts';
+import { decideNewBranch, decideProviderRequest } from './provider-door.ts';
+import { holdFor, objectionOfWorker, placeOf } from './reading-hold.ts';
 import { failed, type Refusal, RefusedError, refuse } from './refusal.ts';
 
 /** A body up to this size is kept, so that it can be sent again with a new token. */
@@ -21,17 +23,37 @@ export async function providerPassage(asking: Asking, provider: ProviderName): P
     provider,
     { method, path: request.target.path, query },
     parts.needs,
+    parts.git?.update,
   );
   if (!verdict.ok) return verdict;
   const target = query.size > 0 ? `${request.target.path}?${query}` : request.target.path;
   const route = parts.rules.upstreams.route(host, target, policy.publication?.emulated ?? false);
   if (!route) return no(unmapped(host));
+  const asked = { provider, request: `${method} ${request.target.path}`.slice(0, 300), ...placeOf(verdict) };
+  const objection = await objectionOfWorker(asking, asked, verdict);
+  if (objection) return no(objection);
   const got = await installationToken(asking, verdict.repositories);
   if (!got.ok) return got;
+  // After the token was got, so that it is looked for too.
+  const searched = await searchHead(asking);
+  if (!searched.ok) return searched;
   try {
     const { token } = got;
     const put = (headers: string[], value: string) => withHeader(headers, 'authorization', `Bearer ${value}`);
-    const { body, replayable } = await readBody(asking);
+    const read = await readBody(asking);
+    const { replayable } = read;
+    const leak = Buffer.isBuffer(read.body) && (await searchWhole(asking, read.body, searched));
+    if (leak) return no(leak);
+    let body =
+      read.body === null || Buffer.isBuffer(read.body)
+        ? read.body
+        : searchedBody(read.body, searched.search, searched.refusal);
+    if (verdict.namesBranch) {
+      if (!Buffer.isBuffer(body)) return no(refuse('github.git', 'The body must be sent with its length.'));
+      const judged = decideNewBranch(policy, body, parts.git?.update);
+      if (!judged.ok) return judged;
+      ({ body } = judged);
+    }
     const headers =
       body === null || Buffer.isBuffer(body) || request.body.framing !== 'length'
         ? asking.headers
@@ -45,7 +67,16 @@ export async function providerPassage(asking: Asking, provider: ProviderName): P
         route,
         headers: put(headers, token),
         body,
-        ...(replayable ? { renew: async () => put(headers, await got.renew()) } : {}),
+        secrets: [token],
+        ...(verdict.brings && !policy.readOutsiders ? { hold: holdFor(asking, asked, verdict.brings) } : {}),
+        ...(replayable
+          ? {
+              renew: async () => {
+                const next = await got.renew();
+                return { headers: put(headers, next), secrets: [next] };
+              },
+            }
+          : {}),
       },
     };
   } catch (error) {
@@ -66,7 +97,10 @@ export async function installationToken(
   if (!installationId || repositories.length === 0) {
     return {
       ok: false,
-      refusal: refuse('credential.no_repository', 'This session has no repository of its own to act in.'),
+      refusal: refuse(
+        'credential.no_repository',
+        'This session has no repository of its own to act in: only those of a GitHub issue or pull request have one.',
+      ),
     };
   }
   try {
@@ -76,7 +110,7 @@ export async function installationToken(
       return { ok: false, refusal: failed('credential.wrong_kind', message) };
     }
     const tokenFor = (stale?: string) =>
-      parts.tokens.get(credential, repositories, stale).catch((error: unknown) => {
+      parts.tokens.get(credential, repositories, stale, session.sessionId).catch((error: unknown) => {
         throw new RefusedError(credentialRefusal(error));
       });
     const token = await tokenFor();

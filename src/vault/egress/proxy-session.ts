@@ -1,15 +1,19 @@
 import type { Socket } from 'node:net';
 import { TimedCache } from '../timed-cache.ts';
 import { SessionAuthority } from './certificates.ts';
-import type { EgressParts } from './parts.ts';
+import { SessionLimits } from './limits.ts';
+import { type EgressParts, recordRefusal } from './parts.ts';
 import { readSessionPolicy } from './policy-reader.ts';
-import { failed, RefusedError } from './refusal.ts';
+import { failed, type Refusal, RefusedError, rawRefusal } from './refusal.ts';
 import type { SessionPolicy } from './session-policy.ts';
 import { UpstreamPools } from './upstream-pools.ts';
 
 /** How long a change of policy may take to be seen. */
-const policyTtlMs = 2_000;
-const maxConnections = 512;
+const policyTtlMs = 1_000;
+const countEveryMs = 500;
+/** Connections that are told why they are turned away; more are just ended. */
+const maxLeaving = 32;
+const leaveMs = 1_000;
 
 /** One session as the egress process knows it: its authority, its connections, and what the database lets it do. */
 export class ProxySession {
@@ -17,11 +21,16 @@ export class ProxySession {
   readonly sessionId: string;
   readonly authority: SessionAuthority;
   readonly pools: UpstreamPools;
+  readonly limits: SessionLimits;
+  /** What the branches and tags of a repository pointed to when they were last listed to the agent. */
+  readonly gitTips = new Map<string, Set<string>>();
   #turnId: string | null = null;
   readonly #parts: EgressParts;
   readonly #policies: TimedCache<SessionPolicy | undefined>;
   readonly #closers = new Set<() => void>();
   readonly #sockets = new Set<Socket>();
+  #leaving = 0;
+  readonly #counted = new WeakMap<Socket, { up: number; down: number }>();
 
   constructor(parts: EgressParts, organizationId: string, sessionId: string, authority: SessionAuthority) {
     this.#parts = parts;
@@ -29,7 +38,12 @@ export class ProxySession {
     this.sessionId = sessionId;
     this.authority = authority;
     this.pools = new UpstreamPools(parts.network);
+    this.limits = new SessionLimits(parts.limits, parts.now);
     this.#policies = new TimedCache(policyTtlMs, 1, parts.now);
+    if (this.limits.countsBytes) {
+      const timer = setInterval(() => this.#watchBytes(), countEveryMs).unref();
+      this.addCloser(() => clearInterval(timer));
+    }
   }
 
   /** Makes the session known. Rejects with a RefusedError when this organization has no such session. */
@@ -55,6 +69,11 @@ export class ProxySession {
   /** A turn begins or ends. What it was given to read may lower what it may do, so the policy is read anew. */
   set turnId(turnId: string | null) {
     this.#turnId = turnId;
+    this.forgetPolicy();
+  }
+
+  /** The next request is judged by what the database says then: what the agent is about to be given may lower it. */
+  forgetPolicy(): void {
     this.#policies.forget('');
   }
 
@@ -62,9 +81,12 @@ export class ProxySession {
   async policy(): Promise<SessionPolicy> {
     let policy: SessionPolicy | undefined;
     try {
-      policy = await this.#policies.get('', () =>
-        readSessionPolicy(this.#parts.database, this.organizationId, this.sessionId),
-      );
+      policy = await this.#read();
+      const now = this.#parts.now();
+      if (policy?.credentials.some(({ until }) => until !== undefined && until <= now)) {
+        this.#policies.forget('');
+        policy = await this.#read();
+      }
     } catch (error) {
       this.#parts.logger.warn(
         { err: error, sessionId: this.sessionId },
@@ -76,6 +98,13 @@ export class ProxySession {
     }
     if (!policy) throw new RefusedError(failed('session.unknown', 'There is no such session.', 403));
     return policy;
+  }
+
+  #read(): Promise<SessionPolicy | undefined> {
+    const { database, now } = this.#parts;
+    return this.#policies.get('', () =>
+      readSessionPolicy(database, this.organizationId, this.sessionId, now()),
+    );
   }
 
   /** The placeholders of its variables; none when the database does not say. */
@@ -91,12 +120,59 @@ export class ProxySession {
     this.#closers.add(close);
   }
 
-  /** Counts a connection in; false when there are too many. */
-  admit(socket: Socket): boolean {
-    if (this.#sockets.size >= maxConnections) return false;
+  /** Counts a connection in; false when there are too many: it is told so, if it can be told in plain, and ended. */
+  admit(socket: Socket, isPlain: boolean): boolean {
+    const refusal = this.limits.connect(this.#sockets.size);
+    if (refusal) {
+      this.#recordLimit(refusal, isPlain ? 'http' : 'https');
+      this.#turnAway(socket, isPlain ? rawRefusal(refusal) : undefined);
+      return false;
+    }
     this.#sockets.add(socket);
-    socket.once('close', () => this.#sockets.delete(socket));
+    socket.once('close', () => {
+      this.#count(socket);
+      this.#sockets.delete(socket);
+    });
     return true;
+  }
+
+  /** Says why, where there is room for saying it, and ends the connection. */
+  #turnAway(socket: Socket, why: Buffer | undefined): void {
+    if (!why || this.#leaving >= maxLeaving) return void socket.destroy();
+    this.#leaving += 1;
+    // Closed with something unread, it would be reset, and the answer lost.
+    socket.resume();
+    socket.end(why);
+    const timer = setTimeout(() => socket.destroy(), leaveMs);
+    socket.once('close', () => {
+      clearTimeout(timer);
+      this.#leaving -= 1;
+    });
+  }
+
+  /** What went over a connection since it was last asked, whatever is spoken on it. */
+  #count(socket: Socket): void {
+    const { up = 0, down = 0 } = this.#counted.get(socket) ?? {};
+    const now = { up: socket.bytesRead, down: socket.bytesWritten };
+    this.#counted.set(socket, now);
+    this.limits.passed(now.up - up, now.down - down);
+  }
+
+  /** Ends all connections once the hour's bytes are used up. */
+  #watchBytes(): void {
+    for (const socket of this.#sockets) this.#count(socket);
+    const refusal = this.limits.bytesRefusal();
+    if (!refusal || this.#sockets.size === 0) return;
+    this.#recordLimit(refusal, 'https');
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  #recordLimit(refusal: Refusal, scheme: 'http' | 'https'): void {
+    if (!this.limits.isNotable(refusal)) return;
+    const { organizationId, sessionId, turnId } = this;
+    const whose = { organizationId, sessionId, turnId, installationId: null };
+    const where = { method: 'CONNECT', scheme, host: '', port: 0, path: '' };
+    recordRefusal(this.#parts, { ...whose, ...where, at: new Date(this.#parts.now()) }, refusal);
   }
 
   async close(): Promise<void> {

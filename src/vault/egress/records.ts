@@ -1,10 +1,9 @@
 import type { Logger } from 'pino';
-import type { Database } from '../../store/connection.ts';
 import { newId } from '../../store/ids.ts';
-import { withOrganization } from '../../store/organization.ts';
-import { type EgressDecision, egressRequests } from '../../store/schema.ts';
-
+import type { EgressDecision } from '../../store/schema.ts';
+import type { NewEvent } from '../../store/session-events.ts';
 import type { ModelUsage } from './model-usage.ts';
+import { SessionNotes } from './session-notes.ts';
 
 /** One request, for the record. Without query, bodies and secrets. */
 export interface EgressRecord {
@@ -27,32 +26,31 @@ export interface EgressRecord {
   rule: string;
   /** Of requests to models. */
   usage?: ModelUsage;
+  /** Of a refusal: what the agent was told. Goes into the session's log, not into the records. */
+  message?: string;
 }
 
+/** A record that waits to be written, with what it adds to its session's log. */
+export type RecordRow = EgressRecord & { id: string; events: readonly NewEvent[] };
+
 /** Writes a batch; the database's in production. */
-export type WriteRecords = (
-  organizationId: string,
-  rows: readonly (EgressRecord & { id: string })[],
-) => Promise<void>;
+export type WriteRecords = (organizationId: string, rows: readonly RecordRow[]) => Promise<void>;
 
 export interface RecorderOptions {
   write: WriteRecords;
   logger: Logger;
   flushMs?: number;
+  /** For what stands in a session's log, where somebody may be reading along. */
+  eventFlushMs?: number;
   maxBatch?: number;
   /** With more than this waiting, nothing is let through any more. */
   maxWaiting?: number;
 }
 
-/** Writes records into `egress_requests`, each organization's under its own role. */
-export function databaseWriter(database: Database): WriteRecords {
-  return (organizationId, rows) =>
-    withOrganization(database, organizationId, async (tx) => {
-      await tx.insert(egressRequests).values(rows.map(({ usage, ...row }) => ({ ...row, ...usage })));
-    });
-}
-
+/** What has gathered while the database was busy is written together. */
+const maxAtOnce = 4_000;
 const maxPathLength = 2_048;
+const maxWordLength = 128;
 
 /**
  * Collects records and writes them in batches, off the request's path. While the database is away they wait; when
@@ -60,14 +58,16 @@ const maxPathLength = 2_048;
  */
 export class Recorder {
   readonly #options: Required<RecorderOptions>;
-  #waiting: (EgressRecord & { id: string })[] = [];
+  #waiting: RecordRow[] = [];
+  readonly #notes = new SessionNotes();
   #timer: NodeJS.Timeout | undefined;
+  #timerIsSoon = false;
   #writing: Promise<void> | undefined;
   /** The database did not take the last batch. */
   #away = false;
 
   constructor(options: RecorderOptions) {
-    this.#options = { flushMs: 200, maxBatch: 500, maxWaiting: 20_000, ...options };
+    this.#options = { flushMs: 200, eventFlushMs: 20, maxBatch: 500, maxWaiting: 50_000, ...options };
   }
 
   get full(): boolean {
@@ -75,15 +75,27 @@ export class Recorder {
   }
 
   add(record: EgressRecord): void {
-    this.#waiting.push({
+    const { usage } = record;
+    const kept = {
       ...record,
-      id: newId('egr', record.at.getTime()),
-      method: printable(record.method).slice(0, 32),
-      host: printable(record.host).slice(0, 255),
-      path: printable(record.path).slice(0, maxPathLength),
-    });
-    if (this.#waiting.length >= this.#options.maxBatch) void this.flush();
-    else this.#schedule();
+      method: printable(record.method, 32),
+      host: printable(record.host, 255),
+      path: printable(record.path, maxPathLength),
+      ...(usage
+        ? {
+            usage: {
+              ...usage,
+              model: usage.model && printable(usage.model, maxWordLength),
+              stopReason: usage.stopReason && printable(usage.stopReason, maxWordLength),
+            },
+          }
+        : {}),
+    };
+    const events = this.#notes.eventsFor(kept);
+    this.#waiting.push({ ...kept, id: newId('egr', record.at.getTime()), events });
+    if (this.#away || this.#waiting.length < this.#options.maxBatch) this.#schedule(events.length > 0);
+    // What comes while a batch is written goes with the next.
+    else if (!this.#writing) void this.flush();
   }
 
   /** Writes what waits. Resolves when it is written or the database refused; never rejects. */
@@ -92,7 +104,7 @@ export class Recorder {
     if (this.#waiting.length === 0) return;
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    this.#writing = this.#write(this.#waiting.splice(0, this.#options.maxBatch)).finally(() => {
+    this.#writing = this.#write(this.#waiting.splice(0, maxAtOnce)).finally(() => {
       this.#writing = undefined;
     });
     await this.#writing;
@@ -110,30 +122,45 @@ export class Recorder {
     }
   }
 
-  #schedule(): void {
-    this.#timer ??= setTimeout(
+  #schedule(isSoon = false): void {
+    if (isSoon && !this.#timerIsSoon && !this.#away) {
+      clearTimeout(this.#timer);
+      this.#timer = undefined;
+    }
+    if (this.#timer) return;
+    const { flushMs, eventFlushMs, maxBatch } = this.#options;
+    this.#timerIsSoon = isSoon;
+    const isMuch = this.#waiting.length >= maxBatch;
+    this.#timer = setTimeout(
       () => {
         this.#timer = undefined;
         void this.flush();
       },
-      this.#options.flushMs * (this.#away ? 5 : 1),
+      this.#away ? flushMs * 5 : isMuch ? 0 : isSoon ? Math.min(flushMs, eventFlushMs) : flushMs,
     );
   }
 
-  async #write(batch: (EgressRecord & { id: string })[]): Promise<void> {
+  async #write(batch: RecordRow[]): Promise<void> {
     const byOrganization = Map.groupBy(batch, ({ organizationId }) => organizationId);
-    for (const [organizationId, rows] of byOrganization) {
-      try {
-        await this.#options.write(organizationId, rows);
-        this.#away = false;
-      } catch (error) {
-        this.#failed(rows, error);
-      }
-    }
+    for (const [organizationId, rows] of byOrganization) await this.#writeRows(organizationId, rows);
     if (this.#waiting.length > 0) this.#schedule();
   }
 
-  #failed(rows: (EgressRecord & { id: string })[], error: unknown): void {
+  async #writeRows(organizationId: string, rows: RecordRow[]): Promise<void> {
+    try {
+      await this.#options.write(organizationId, rows);
+      this.#away = false;
+    } catch (error) {
+      // One row that cannot be stored takes no other with it.
+      if (rows.length > 1 && sqlState(error)?.startsWith('22')) {
+        const half = rows.length >> 1;
+        await this.#writeRows(organizationId, rows.slice(0, half));
+        await this.#writeRows(organizationId, rows.slice(half));
+      } else this.#failed(rows, error);
+    }
+  }
+
+  #failed(rows: RecordRow[], error: unknown): void {
     const code = sqlState(error);
     if (code && /^2[23]/.test(code)) {
       // The data itself is refused (its organization is gone): it will not be taken later either.
@@ -148,9 +175,13 @@ export class Recorder {
   }
 }
 
-function printable(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: Postgres takes no NUL, and a log reader no others.
-  return text.replace(/[\u0000-\u001f\u007f]/g, '?');
+// biome-ignore lint/suspicious/noControlCharactersInRegex: Postgres takes no NUL, and a log reader no others.
+const unprintable = /[\u0000-\u001f\u007f]/g;
+
+/** Half of a surrogate pair is no text for Postgres either. */
+function printable(text: string, maxLength: number): string {
+  const short = text.length > maxLength ? text.slice(0, maxLength) : text;
+  return short.toWellFormed().replace(unprintable, '?');
 }
 
 /** Drizzle wraps the driver's error. */

@@ -1,9 +1,15 @@
 import { secretForms } from '../secret-forms.ts';
 
+/** A secret that was replaced stays in memory until so many others came. */
+const maxMade = 200;
+
 /** Finds secrets in what goes by, in any of their usual forms, and puts as many `*` in their place. */
 export class Redaction {
   readonly #forms: readonly string[];
   readonly #pattern: RegExp | undefined;
+  /** By their first character, of which there are 256. */
+  readonly #beginnings: readonly (readonly string[] | undefined)[];
+  readonly #longest: number;
   /** How often something was found. */
   hits = 0;
 
@@ -11,6 +17,8 @@ export class Redaction {
     if (secrets instanceof Redaction) {
       this.#forms = secrets.#forms;
       this.#pattern = secrets.#pattern;
+      this.#beginnings = secrets.#beginnings;
+      this.#longest = secrets.#longest;
       return;
     }
     // Longer ones first, so that a form that holds another is found whole.
@@ -19,6 +27,14 @@ export class Redaction {
       this.#forms.length > 0
         ? new RegExp(this.#forms.map((form) => form.replace(/[.*+?^${}()|[\]\\/-]/g, '\\$&')).join('|'), 'g')
         : undefined;
+    const beginnings: string[][] = [];
+    for (const form of this.#forms) {
+      const first = form.charCodeAt(0);
+      beginnings[first] ??= [];
+      beginnings[first].push(form);
+    }
+    this.#beginnings = beginnings;
+    this.#longest = this.#forms[0]?.length ?? 0;
   }
 
   /** The same search with a count of its own. */
@@ -39,15 +55,20 @@ export class Redaction {
     });
   }
 
+  /** Whether a text, as latin1, holds any. Counts nothing. */
+  found(text: string): boolean {
+    return this.#pattern !== undefined && text.search(this.#pattern) >= 0;
+  }
+
   /** How many bytes at the end may be the beginning of a secret. */
   #held(text: string): number {
-    let most = 0;
-    for (const form of this.#forms) {
-      for (let length = Math.min(form.length - 1, text.length); length > most; length--) {
-        if (text.endsWith(form.slice(0, length))) most = length;
-      }
+    for (let at = Math.max(0, text.length - this.#longest + 1); at < text.length; at++) {
+      const forms = this.#beginnings[text.charCodeAt(at)];
+      if (!forms) continue;
+      const end = text.slice(at);
+      if (forms.some((form) => form.length > end.length && form.startsWith(end))) return end.length;
     }
-    return most;
+    return 0;
   }
 
   /** A search through one stream. `push` gives what is safe to pass on; `rest` gives what was held back. */
@@ -70,5 +91,22 @@ export class Redaction {
       },
       holds: () => carry !== '',
     };
+  }
+}
+
+/** Searches that were made lately, by what they look for: to make one costs more than to use it. */
+export class Redactions {
+  readonly #made = new Map<string, Redaction>();
+
+  /** A search of its own count. */
+  for(secrets: readonly string[]): Redaction {
+    const key = JSON.stringify(secrets);
+    let made = this.#made.get(key);
+    if (!made) {
+      made = new Redaction(secrets);
+      this.#made.set(key, made);
+      if (this.#made.size > maxMade) this.#made.delete(this.#made.keys().next().value ?? '');
+    }
+    return made.fork();
   }
 }

@@ -10,6 +10,8 @@ export interface Refusal {
   /** Whether what follows on this connection cannot be trusted to be a request. */
   close: boolean;
   type: string;
+  /** Of 429 and 503; one second when left out. */
+  retryAfterSeconds?: number;
 }
 
 /** Says no by rule. */
@@ -20,6 +22,17 @@ export function refuse(rule: string, message: string, status = 403): Refusal {
 /** Says no to a request that cannot be read in one way only; its connection is closed. */
 export function malformed(rule: string, message: string, status = 400): Refusal {
   return { status, rule, message, decision: 'refused', close: true, type: 'egress_refused' };
+}
+
+/** Says that a session uses more than it may. Its connection is closed: what follows on it would be as much too much. */
+export function tooMuch(rule: string, message: string, retryAfterSeconds = 1): Refusal {
+  const refusal = malformed(rule, `${message} Try again later; the operator can raise it.`, 429);
+  return { ...refusal, retryAfterSeconds };
+}
+
+/** When to ask again, for the statuses that say so; undefined for the others. */
+export function retryAfter({ status, retryAfterSeconds = 1 }: Refusal): string | undefined {
+  return status === 429 || status === 503 ? String(retryAfterSeconds) : undefined;
 }
 
 /** Says that something allowed could not be done. */
@@ -48,12 +61,15 @@ export function refusalBody({ type, rule, message }: Refusal): Buffer {
 /** A refusal as bytes, for where there is no response object: CONNECT, unreadable requests. Closes the connection. */
 export function rawRefusal(refusal: Refusal): Buffer {
   const body = refusalBody(refusal);
+  const later = retryAfter(refusal);
   const head = [
     `HTTP/1.1 ${refusal.status} Egress ${refusal.decision}: ${refusal.rule}`,
     `${egressHeader}: ${refusal.decision}`,
     'content-type: application/json',
     `content-length: ${body.byteLength}`,
+    ...(later ? [`retry-after: ${later}`] : []),
     'connection: close',
+    ...(refusal.status === 407 ? ['proxy-authenticate: Basic realm="Tagalong"'] : []),
     '',
     '',
   ];

@@ -20,7 +20,8 @@ export interface GatedRequest {
 
 export type GateResult = { ok: true; request: GatedRequest } | { ok: false; refusal: Refusal };
 
-const maxHeaders = 200;
+/** Of one request. */
+export const maxHeaders = 200;
 const refusedMethods = new Set(['TRACE', 'TRACK', 'CONNECT']);
 
 /** All values of one header, in order. */
@@ -30,6 +31,37 @@ export function headerValues(rawHeaders: readonly string[], name: string): strin
     if (rawHeaders[i]?.toLowerCase() === name) values.push(rawHeaders[i + 1] ?? '');
   }
   return values;
+}
+
+/** The headers that decide what a request is, as they came. */
+interface Deciding {
+  host: string[];
+  upgrade: string[];
+  'transfer-encoding': string[];
+  'content-length': string[];
+  expect: string[];
+}
+
+function deciding(rawHeaders: readonly string[]): Deciding {
+  const found: Deciding = {
+    host: [],
+    upgrade: [],
+    'transfer-encoding': [],
+    'content-length': [],
+    expect: [],
+  };
+  for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
+    const name = (rawHeaders[i] ?? '').toLowerCase();
+    switch (name) {
+      case 'host':
+      case 'upgrade':
+      case 'transfer-encoding':
+      case 'content-length':
+      case 'expect':
+        found[name].push(rawHeaders[i + 1] ?? '');
+    }
+  }
+  return found;
 }
 
 const no = (rule: string, message: string, status?: number): GateResult => ({
@@ -47,7 +79,8 @@ export function checkRequest(head: RequestHead, host: string, port: number, isWe
   if (head.rawHeaders.length / 2 > maxHeaders) {
     return no('http.headers', `A request may have at most ${maxHeaders} headers.`, 431);
   }
-  const hosts = headerValues(head.rawHeaders, 'host');
+  const headers = deciding(head.rawHeaders);
+  const hosts = headers.host;
   if (hosts.length !== 1) return no('http.host', 'A request needs exactly one Host header.');
   const named = (hosts[0] ?? '').toLowerCase();
   if (named !== host && named !== `${host}:${port}`) {
@@ -55,15 +88,15 @@ export function checkRequest(head: RequestHead, host: string, port: number, isWe
   }
   const target = parseTarget(head.url);
   if (!target.ok) return no('http.target', `The request's target is ambiguous: ${target.reason}.`);
-  if (headerValues(head.rawHeaders, 'upgrade').length > 0 && !isWebSocket) {
+  if (headers.upgrade.length > 0 && !isWebSocket) {
     return no('http.upgrade', 'A connection can be changed to a WebSocket only, asked for properly.', 501);
   }
-  return checkFraming(head, target.target);
+  return checkFraming(head.method, headers, target.target);
 }
 
-function checkFraming(head: RequestHead, target: RequestTarget): GateResult {
-  const encodings = headerValues(head.rawHeaders, 'transfer-encoding');
-  const lengths = headerValues(head.rawHeaders, 'content-length');
+function checkFraming(method: string, headers: Deciding, target: RequestTarget): GateResult {
+  const encodings = headers['transfer-encoding'];
+  const lengths = headers['content-length'];
   if (encodings.length > 1 || lengths.length > 1 || (encodings.length > 0 && lengths.length > 0)) {
     return no('http.framing', "The end of the request's body is ambiguous.");
   }
@@ -73,7 +106,7 @@ function checkFraming(head: RequestHead, target: RequestTarget): GateResult {
   if (lengths.length > 0 && !/^\d{1,15}$/.test(lengths[0] ?? '')) {
     return no('http.framing', 'The Content-Length is not a number.');
   }
-  const expectations = headerValues(head.rawHeaders, 'expect');
+  const expectations = headers.expect;
   if (expectations.length > 1 || (expectations[0] ?? '100-continue').toLowerCase() !== '100-continue') {
     return no('http.expect', 'The only expectation that is met is "100-continue".', 417);
   }
@@ -86,6 +119,6 @@ function checkFraming(head: RequestHead, target: RequestTarget): GateResult {
         : { framing: 'none' };
   return {
     ok: true,
-    request: { method: head.method, target, body, expectsContinue: expectations.length > 0 },
+    request: { method, target, body, expectsContinue: expectations.length > 0 },
   };
 }

@@ -1,56 +1,48 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
+import type { EgressLimits } from '../../config.ts';
 import { type Asking, framed, streamed } from './asking.ts';
 import { incomingBody } from './bodies.ts';
+import type { ClientRequest, ClientResponse } from './client-messages.ts';
 import { gitPassage } from './git-passage.ts';
 import { forwardedRequestHeaders, withHeader } from './header-rules.ts';
+import { overHttp2, wantsHttp2 } from './http2-upstream.ts';
 import { listedPassage } from './listed-passage.ts';
 import { modelPassage } from './model-passage.ts';
-import { answerRefusal, type EgressParts, type RecordStart, recordRefusal } from './parts.ts';
+import { answerRefusal, type EgressParts, recordRefusal } from './parts.ts';
 import { type PassageResult, passOn } from './pass-on.ts';
 import { privateHeaders } from './protocol.ts';
 import { providerPassage } from './provider-passage.ts';
-import type { ProxySession } from './proxy-session.ts';
 import { failed, type Refusal, RefusedError, rawRefusal, refuse } from './refusal.ts';
 import { checkRequest } from './request-gate.ts';
 import { decideDestination } from './session-policy.ts';
+import { startOf, type Tunnel } from './tunnel.ts';
+import type { Silence } from './upstream-failure.ts';
 import { isWebSocketRequest, relayWebSocket, webSocketHeaders } from './websocket.ts';
-
-/** Where a session's connection leads: fixed when it was opened, and checked on every request in it. */
-export interface Tunnel {
-  session: ProxySession;
-  host: string;
-  port: number;
-  scheme: 'http' | 'https';
-  /** Whether a request came through it. */
-  used: boolean;
-  /** What follows cannot be trusted to be a request. */
-  poisoned: boolean;
-  /** Requests that are being answered. */
-  active: number;
-  /** Ends the body that is coming in, when the parser finds it broken; undefined while none is. */
-  cut: ((error: RefusedError) => void) | undefined;
-}
 
 /** Serves one request of a session: gate, policy, credential, upstream, record. Never rejects. */
 export async function serveRequest(
   parts: EgressParts,
   tunnel: Tunnel,
-  incoming: IncomingMessage,
-  response: ServerResponse,
+  incoming: ClientRequest,
+  response: ClientResponse,
   url: string,
 ): Promise<void> {
   const { session, host, port } = tunnel;
   tunnel.used = true;
-  tunnel.active += 1;
   const method = incoming.method ?? '';
   const start = startOf(parts, tunnel, method, url);
+  const over = tunnel.poisoned ? undefined : session.limits.enter();
+  if (tunnel.poisoned || over) {
+    tunnel.poisoned = true;
+    if (!over) return void response.destroy();
+    answerRefusal(response, over);
+    if (session.limits.isNotable(over)) recordRefusal(parts, start, over);
+    return;
+  }
+  tunnel.active += 1;
   let done = () => {};
   try {
-    if (tunnel.poisoned) {
-      response.destroy();
-      return;
-    }
     const { httpVersion, rawHeaders } = incoming;
     const gate = checkRequest({ method, url, httpVersion, rawHeaders }, host, port);
     if (!gate.ok) throw new RefusedError(gate.refusal);
@@ -67,25 +59,25 @@ export async function serveRequest(
       incoming.once('end', done);
     }
     let told = !gate.request.expectsContinue;
-    const result = await allow(
-      {
-        parts,
-        session,
-        policy: await session.policy(),
-        host,
-        request: gate.request,
-        sent: rawHeaders,
-        headers: forwardedRequestHeaders(rawHeaders),
-        body,
-        wantBody: () => {
-          if (!told) response.writeContinue();
-          told = true;
-        },
-      },
+    const result = await allow({
+      parts,
+      session,
+      policy: await session.policy(),
+      host,
       port,
-    );
+      request: gate.request,
+      sent: rawHeaders,
+      headers: forwardedRequestHeaders(rawHeaders),
+      body,
+      wantBody: () => {
+        if (!told) response.writeContinue();
+        told = true;
+      },
+    });
     if (!result.ok) throw new RefusedError(result.refusal);
-    await passOn(parts, start, session.pools, result.passage, response);
+    const passage = wantsHttp2(rawHeaders) ? overHttp2(result.passage) : result.passage;
+    const silence = passage.isPatient ? undefined : silenceOf(parts.limits);
+    await passOn(parts, start, session.pools, passage, response, silence);
   } catch (error) {
     const refusal = refusalOf(parts, error);
     if (refusal.close) tunnel.poisoned = true;
@@ -94,6 +86,7 @@ export async function serveRequest(
   } finally {
     done();
     tunnel.active -= 1;
+    session.limits.leave();
   }
 }
 
@@ -111,6 +104,12 @@ export async function serveUpgrade(
   // Whatever comes after it is no request any more.
   tunnel.poisoned = true;
   const start = startOf(parts, tunnel, method, url);
+  const over = session.limits.enter();
+  if (over) {
+    socket.end(rawRefusal(over));
+    if (session.limits.isNotable(over)) recordRefusal(parts, start, over);
+    return;
+  }
   try {
     const asked = { method, url, httpVersion, rawHeaders };
     const gate = checkRequest(asked, host, port, isWebSocketRequest(asked));
@@ -121,17 +120,23 @@ export async function serveUpgrade(
     const policy = await session.policy();
     const decided = decideDestination(policy, host, port, parts.rules);
     if (!decided.ok) throw new RefusedError(decided.refusal);
-    if (decided.destination.kind !== 'listed') {
-      throw new RefusedError(refuse('http.upgrade', `${host} is not spoken to by WebSocket here.`, 501));
+    if (decided.destination.kind !== 'listed' || decided.destination.readOnly) {
+      throw new RefusedError(
+        refuse(
+          'http.upgrade',
+          `${host} is not spoken to by WebSocket here: that is for hosts on the list of allowed hosts.`,
+          501,
+        ),
+      );
     }
     const result = await listedPassage(
       {
-        ...{ parts, session, policy, host, request: gate.request, body: incomingBody(incoming) },
+        ...{ parts, session, policy, host, port, request: gate.request, body: incomingBody(incoming) },
         sent: rawHeaders,
-        headers: webSocketHeaders(rawHeaders, host),
+        headers: webSocketHeaders(rawHeaders, port === 443 ? host : `${host}:${port}`),
         wantBody: () => {},
       },
-      decided.destination.rule,
+      decided.destination,
     );
     if (!result.ok) throw new RefusedError(result.refusal);
     await relayWebSocket(parts, start, session.pools, result.passage, socket, head);
@@ -139,19 +144,9 @@ export async function serveUpgrade(
     const refusal = refusalOf(parts, error);
     socket.end(rawRefusal(refusal));
     recordRefusal(parts, start, refusal);
+  } finally {
+    session.limits.leave();
   }
-}
-
-function startOf(
-  parts: EgressParts,
-  { session, host, port, scheme }: Tunnel,
-  method: string,
-  url: string,
-): RecordStart {
-  const { organizationId, sessionId, turnId } = session;
-  const whose = { organizationId, sessionId, turnId, installationId: null };
-  const path = url.split('?', 1)[0] ?? '';
-  return { ...whose, at: new Date(parts.now()), method, scheme, host, port, path };
 }
 
 function refusalOf(parts: EgressParts, error: unknown): Refusal {
@@ -160,8 +155,8 @@ function refusalOf(parts: EgressParts, error: unknown): Refusal {
   return failed('egress.error', 'The egress process failed.', 500);
 }
 
-async function allow(asking: Asking, port: number): Promise<PassageResult> {
-  const { parts, policy, host } = asking;
+async function allow(asking: Asking): Promise<PassageResult> {
+  const { parts, policy, host, port } = asking;
   const decided = decideDestination(policy, host, port, parts.rules);
   if (!decided.ok) return decided;
   const { destination } = decided;
@@ -175,8 +170,20 @@ async function allow(asking: Asking, port: number): Promise<PassageResult> {
     case 'git':
       return gitPassage(asking);
     case 'listed':
-      return listedPassage(asking, destination.rule);
+      return listedPassage(asking, destination);
+    case 'opaque':
+      return {
+        ok: false,
+        refusal: refuse(
+          'host.passthrough',
+          `${host} is passed through as it is: open a new connection to it.`,
+        ),
+      };
   }
+}
+
+function silenceOf({ firstByteTimeoutSeconds, idleTimeoutSeconds }: EgressLimits): Silence {
+  return { firstByteMs: firstByteTimeoutSeconds * 1000, idleMs: idleTimeoutSeconds * 1000 };
 }
 
 function internalPassage(asking: Asking): PassageResult {
@@ -193,7 +200,10 @@ function internalPassage(asking: Asking): PassageResult {
         path: request.target.path + request.target.search,
       },
       headers: withHeader(framed(asking), privateHeaders.session, session.sessionId),
+      isPatient: true,
       body: streamed(asking),
+      // What a tool read is on record by now.
+      answered: () => session.forgetPolicy(),
     },
   };
 }

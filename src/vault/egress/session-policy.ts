@@ -1,8 +1,11 @@
 import type { Grants } from '../../capabilities/capability.ts';
 import type { ProviderName } from '../../store/schema.ts';
 import type { ReadVaultCredential } from '../vault-credential.ts';
-import { type HostPattern, hostPatternText, matchesHost } from './host-names.ts';
+import { type AllowedHost, allowedHostText, findAllowedHost } from './allowed-hosts.ts';
+import { type HostPattern, hostPatternText, matchesHost, parseHostPattern } from './host-names.ts';
 import { type ModelName, modelHosts } from './model-door.ts';
+import type { Networking } from './networking.ts';
+import { packageHosts } from './package-hosts.ts';
 import type { ModelCredentials } from './protocol.ts';
 import { type Refusal, refuse } from './refusal.ts';
 import type { UpstreamMap } from './upstreams.ts';
@@ -26,8 +29,13 @@ export interface SessionPolicy {
   readOutsiders: boolean;
   /** What the provider calls our app; part of the names of its branches. */
   slug: string | null;
-  allowedHosts: readonly HostPattern[];
-  /** Of its own vaults, then of its publication's, as they are listed. */
+  /** Of its publication. */
+  allowedHosts: readonly AllowedHost[];
+  /** Hosts whose TLS is left alone; they get no credential. */
+  passthroughHosts: readonly HostPattern[];
+  /** Of its environment. */
+  networking: Networking;
+  /** Of its own vaults, then of its publication's, as they are listed, then what it was granted for a while. */
   credentials: readonly ReadVaultCredential[];
   /** `owner/repo`, lower case, of its GitHub anchors. */
   repositories: readonly string[];
@@ -37,6 +45,8 @@ export interface SessionPolicy {
 export interface HouseRules {
   modelCredentials: ModelCredentials;
   upstreams: UpstreamMap;
+  /** What no tenant's setting exceeds; undefined where the operator set no such bound. */
+  ceiling?: readonly AllowedHost[] | undefined;
 }
 
 export type Destination =
@@ -45,7 +55,9 @@ export type Destination =
   | { kind: 'provider'; provider: ProviderName }
   /** Git over HTTP with the installation's token. */
   | { kind: 'git' }
-  | { kind: 'listed'; rule: string };
+  | { kind: 'listed'; rule: string; readOnly: boolean }
+  /** Its TLS is left alone. */
+  | { kind: 'opaque'; rule: string };
 
 export type DestinationResult = { ok: true; destination: Destination } | { ok: false; refusal: Refusal };
 
@@ -76,18 +88,41 @@ export function decideDestination(
   port: number,
   rules: HouseRules,
 ): DestinationResult {
-  if (policy.ended) return no('session.ended', 'This session has ended.');
+  if (policy.ended) return no('session.ended', 'This session has ended. A new one can go on.');
   if (host === internalHost) {
     return port === 80
       ? yes({ kind: 'internal' })
       : no('port.not_allowed', `${internalHost} is reached by http on port 80.`);
   }
+  if (port !== 443 && port !== 80) return decideOtherPort(policy, host, port, rules);
   const decided = decideName(policy, host, rules);
-  if (!decided.ok || port === 443) return decided;
-  return port === 80
-    ? no('scheme.https_only', `${host} may be reached by https only.`)
-    : no('port.not_allowed', `Port ${port} is not allowed; only https on port 443 is.`);
+  return decided.ok && port === 80
+    ? no('scheme.https_only', `${host} may be reached by https only: use https://${host}/.`)
+    : decided;
 }
+
+/** Whatever has a meaning of its own has it on 443; any other port opens by being listed. */
+function decideOtherPort(
+  policy: SessionPolicy,
+  host: string,
+  port: number,
+  rules: HouseRules,
+): DestinationResult {
+  const listed = decideListed(policy, host, port, rules);
+  if (listed.ok && !hasOwnMeaning(host) && !isMapped(policy, host, rules)) return listed;
+  return decideName(policy, host, rules).ok || listed.ok
+    ? no(
+        'port.not_allowed',
+        `Port ${port} of ${host} is not allowed, only https on 443. An admin can list ${host}:${port}.`,
+      )
+    : listed;
+}
+
+const hasOwnMeaning = (host: string): boolean =>
+  toolOnlyHosts.has(host) || modelHosts.has(host) || providerHosts.has(host) || host === gitHost;
+
+const isMapped = ({ publication }: SessionPolicy, host: string, { upstreams }: HouseRules): boolean =>
+  upstreams.maps(host, publication?.emulated ?? false);
 
 function decideName(policy: SessionPolicy, host: string, rules: HouseRules): DestinationResult {
   const tool = toolOnlyHosts.get(host);
@@ -98,17 +133,14 @@ function decideName(policy: SessionPolicy, host: string, rules: HouseRules): Des
     );
   }
   return (
-    decideModel(policy, host, rules) ?? decideProvider(policy, host) ?? decideListed(policy, host, rules)
+    decideModel(policy, host, rules) ?? decideProvider(policy, host) ?? decideListed(policy, host, 443, rules)
   );
 }
 
 function decideModel(policy: SessionPolicy, host: string, rules: HouseRules): DestinationResult | undefined {
   const model = modelHosts.get(host);
   if (!model) return undefined;
-  const configured =
-    rules.modelCredentials[model] !== undefined ||
-    rules.upstreams.maps(host, policy.publication?.emulated ?? false);
-  return configured
+  return rules.modelCredentials[model] !== undefined || isMapped(policy, host, rules)
     ? yes({ kind: 'model', model })
     : no('model.not_configured', `No key for ${host} is configured. The operator can set one.`);
 }
@@ -125,13 +157,63 @@ function decideProvider(policy: SessionPolicy, host: string): DestinationResult 
       );
 }
 
-function decideListed(policy: SessionPolicy, host: string, rules: HouseRules): DestinationResult {
-  const pattern = policy.allowedHosts.find((candidate) => matchesHost(candidate, host));
-  if (!pattern || rules.upstreams.isOwnName(host)) {
+function decideListed(
+  policy: SessionPolicy,
+  host: string,
+  port: number,
+  rules: HouseRules,
+): DestinationResult {
+  const passed = port === 443 && policy.passthroughHosts.find((candidate) => matchesHost(candidate, host));
+  const listed = listedBy(policy, host, port, rules);
+  const destination: Destination | undefined = passed
+    ? { kind: 'opaque', rule: `passthrough:${hostPatternText(passed)}` }
+    : listed && { kind: 'listed', readOnly: false, ...listed };
+  if (!destination || rules.upstreams.isOwnName(host)) {
     return no(
       'host.not_allowed',
-      `${host} is not on this publication's list of allowed hosts. An admin can add it in the publication's settings.`,
+      `${host} is not on the list of allowed hosts. An admin can add it to allowed_hosts of this session's environment or of its publication.`,
     );
   }
-  return yes({ kind: 'listed', rule: `host:${hostPatternText(pattern)}` });
+  if (rules.ceiling && !findAllowedHost(rules.ceiling, host, port)) {
+    return no(
+      'host.ceiling',
+      `${host} is beyond what any session on this server may reach. The operator can add it to TAGALONG_ALLOWED_HOSTS.`,
+    );
+  }
+  return yes(destination);
+}
+
+/** Which setting of the tenant's names this host and port, the one that allows most first. */
+function listedBy(
+  policy: SessionPolicy,
+  host: string,
+  port: number,
+  rules: HouseRules,
+): { rule: string; readOnly?: true } | undefined {
+  const { allowedHosts, networking } = policy;
+  const own = findAllowedHost(allowedHosts, host, port);
+  if (own) return { rule: `host:${allowedHostText(own)}` };
+  if (networking.kind === 'unrestricted') {
+    // What the operator maps may lead inside, and is meant only where somebody lists it.
+    const isPublic = port === 443 && parseHostPattern(host) !== undefined && !isMapped(policy, host, rules);
+    return isPublic ? { rule: 'environment:unrestricted' } : undefined;
+  }
+  const listed = findAllowedHost(networking.allowedHosts, host, port);
+  if (listed) return { rule: `environment:${allowedHostText(listed)}` };
+  if (port !== 443) return undefined;
+  if (networking.mcpServers && mcpServerHosts(policy).includes(host)) return { rule: 'environment:mcp' };
+  const registry = networking.packageManagers ? packageHosts.get(host) : undefined;
+  return registry === undefined ? undefined : { rule: `packages:${registry}`, readOnly: true };
+}
+
+/** The hosts of the MCP servers that its vaults hold a credential for. */
+function mcpServerHosts({ credentials }: SessionPolicy): string[] {
+  return credentials.flatMap(({ rule, detail }) =>
+    rule && typeof detail.auth.mcp_server_url === 'string' ? [rule.host] : [],
+  );
+}
+
+/** Whether a session may have the model's vendor reach out for it: only where nothing bounds what it reaches itself. */
+export function mayReachThroughModel({ networking }: SessionPolicy, { ceiling }: HouseRules): boolean {
+  return networking.kind === 'unrestricted' && ceiling === undefined;
 }

@@ -2,6 +2,7 @@ import { createServer as createHttpServer, request as httpRequest } from 'node:h
 import { type AddressInfo, createServer } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { pino } from 'pino';
+import { defaults } from '../../config.ts';
 import { connect } from '../../store/connection.ts';
 import { CredentialStore } from '../credential-store.ts';
 import { InstallationTokens } from '../github-app.ts';
@@ -12,10 +13,11 @@ import { BodyBudget } from './bodies.ts';
 import { SessionAuthority } from './certificates.ts';
 import { systemConnect } from './dialing.ts';
 import { parseHostPattern } from './host-names.ts';
+import { noNetworking } from './networking.ts';
 import type { EgressParts } from './parts.ts';
 import { ProxySession } from './proxy-session.ts';
 import { type EgressRecord, Recorder } from './records.ts';
-import { Redaction } from './redaction.ts';
+import { Redaction, Redactions } from './redaction.ts';
 import type { SessionPolicy } from './session-policy.ts';
 import { SessionProxy } from './session-proxy.ts';
 import { UpstreamMap } from './upstreams.ts';
@@ -35,10 +37,12 @@ class TrialSession extends ProxySession {
       publication: null,
       installationId: null,
       allowedHosts: pattern ? [pattern] : [],
+      passthroughHosts: [],
       repositories: [],
       readOutsiders: false,
       slug: null,
       credentials: [],
+      networking: noNetworking,
     });
   }
 }
@@ -125,13 +129,17 @@ function trialParts(target: string, write: (rows: readonly EgressRecord[]) => vo
     secrets: new NoSecrets(database, rootKey, [], now),
     rules: { modelCredentials: {}, upstreams },
     needs: {},
+    writersIn: {},
     git: undefined,
     network: {
       resolve: () => Promise.reject(new Error('Nothing is looked up in a trial.')),
       connect: systemConnect,
     },
     budget: new BodyBudget(1024 * 1024),
+    redactions: new Redactions(),
+    limits: defaults.egress,
     internalSocket: '',
+    askWorker: () => Promise.reject(new Error('There is no worker in a trial.')),
   };
 }
 

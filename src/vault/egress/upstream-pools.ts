@@ -1,6 +1,13 @@
 import type { Socket } from 'node:net';
 import { type Dispatcher, Pool } from 'undici';
-import { type Connect, dialMapped, dialPublic, isCertificateError, type Resolve } from './dialing.ts';
+import {
+  type Connect,
+  dialMapped,
+  dialPublic,
+  isCertificateError,
+  type Resolve,
+  type Speech,
+} from './dialing.ts';
 import { failed, RefusedError, refuse } from './refusal.ts';
 import type { Route } from './upstreams.ts';
 
@@ -25,12 +32,16 @@ export class UpstreamPools {
     this.#options = options;
   }
 
-  /** The pool for a route, made at first use. */
-  for(route: Route): Dispatcher {
-    const { key, origin } = address(route);
+  /**
+   * The pool for a route, made at first use. With `http2` its connections speak that where the upstream agrees to it;
+   * a request that the upstream says it has not begun, when it ends such a connection, is asked again.
+   */
+  for(route: Route, http2 = false): Dispatcher {
+    const { key: where, origin } = address(route);
+    const key = http2 ? `${where} h2` : where;
     let pool = this.#pools.get(key);
     this.#pools.delete(key);
-    pool ??= this.#open(route, origin);
+    pool ??= this.#open(route, origin, http2);
     this.#pools.set(key, pool);
     if (this.#pools.size > maxPools) {
       const [oldest] = this.#pools;
@@ -43,15 +54,19 @@ export class UpstreamPools {
   }
 
   /** A connection of its own, for what is no request and answer. Rejects with a RefusedError. */
-  async dial(route: Route): Promise<Socket> {
+  async dial(route: Route, speech: Speech = {}): Promise<Socket> {
     const { resolve, connect } = this.#options;
     try {
-      if (route.kind === 'public') return await dialPublic(route.host, resolve, connect);
-      if (route.kind === 'mapped') return await dialMapped(route.origin, resolve, connect);
+      if (route.kind === 'public') {
+        return await dialPublic(route.host, resolve, connect, { ...speech, port: route.port });
+      }
+      if (route.kind === 'mapped' && !(speech.raw && route.origin.protocol !== 'https:')) {
+        return await dialMapped(route.origin, resolve, connect, speech);
+      }
     } catch (error) {
       throw asRefused(error);
     }
-    throw new RefusedError(refuse('http.upgrade', 'There is no WebSocket here.', 501));
+    throw new RefusedError(refuse('http.upgrade', 'There is nothing but plain HTTP here.', 501));
   }
 
   /** Breaks every connection. */
@@ -61,12 +76,13 @@ export class UpstreamPools {
     await Promise.all(pools.map((pool) => pool.destroy().catch(() => {})));
   }
 
-  #open(route: Route, origin: string): Pool {
+  #open(route: Route, origin: string, http2: boolean): Pool {
     const { resolve, connect } = this.#options;
     const shared = {
-      allowH2: false,
-      pipelining: 1,
-      connections: 64,
+      allowH2: http2,
+      // Over HTTP/2 undici takes as many at once as the upstream does.
+      ...(http2 ? {} : { pipelining: 1 }),
+      connections: http2 ? 8 : 64,
       headersTimeout: silenceTimeoutMs,
       bodyTimeout: silenceTimeoutMs,
       maxHeaderSize: 64 * 1024,
@@ -74,8 +90,8 @@ export class UpstreamPools {
     if (route.kind === 'socket') return new Pool(origin, { ...shared, socketPath: route.socketPath });
     const dial =
       route.kind === 'public'
-        ? () => dialPublic(route.host, resolve, connect)
-        : () => dialMapped(route.origin, resolve, connect);
+        ? () => dialPublic(route.host, resolve, connect, { http2, port: route.port })
+        : () => dialMapped(route.origin, resolve, connect, { http2 });
     return new Pool(origin, {
       ...shared,
       connect: (_options, callback) => {
@@ -90,8 +106,10 @@ export class UpstreamPools {
 
 function address(route: Route): { key: string; origin: string } {
   switch (route.kind) {
-    case 'public':
-      return { key: `public ${route.host}`, origin: `https://${route.host}` };
+    case 'public': {
+      const authority = route.port === undefined ? route.host : `${route.host}:${route.port}`;
+      return { key: `public ${authority}`, origin: `https://${authority}` };
+    }
     case 'mapped':
       return { key: `mapped ${route.origin.origin}`, origin: route.origin.origin };
     case 'socket':

@@ -2,8 +2,8 @@ import type { Upstream } from './protocol.ts';
 
 /** Where a request for a policy host goes. */
 export type Route =
-  /** To the host itself, over TLS, at a vetted public address. */
-  | { kind: 'public'; host: string; path: string }
+  /** To the host itself, over TLS, at a vetted public address; on port 443 unless it says another. */
+  | { kind: 'public'; host: string; port?: number; path: string }
   /** To an origin that the operator named; neither vetted nor necessarily TLS. */
   | { kind: 'mapped'; origin: URL; path: string }
   /** To a Unix socket of ours. */
@@ -42,9 +42,12 @@ export class UpstreamMap {
 
   /**
    * The way for a request that policy and gate have let through. Undefined when the host is mapped but not this
-   * path: falling back to the real vendor would mix two worlds.
+   * path or port: falling back to the real vendor would mix two worlds.
    */
-  route(host: string, target: string, emulated: boolean): Route | undefined {
+  route(host: string, target: string, emulated: boolean, port = 443): Route | undefined {
+    if (port !== 443) {
+      return this.maps(host, emulated) ? undefined : { kind: 'public', host, port, path: target };
+    }
     const path = target.split('?', 1)[0] ?? '';
     const upstream = this.#upstreams.find(
       (candidate) =>

@@ -28,26 +28,33 @@ function readable(name: string, value: string): { text: string; write: (text: st
  * one is on its way to a host that it is not for, or stands where it is not put on. Pure.
  */
 export function variablesOf(
-  asking: Pick<Asking, 'sent' | 'host' | 'request' | 'policy'>,
+  asking: Pick<Asking, 'sent' | 'host' | 'port' | 'request' | 'policy'>,
 ): { ok: true; head: ReadVaultCredential[]; body: ReadVaultCredential[] } | { ok: false; refusal: Refusal } {
-  const { sent, host, request, policy } = asking;
+  const { sent, host, port, request, policy } = asking;
   const head: ReadVaultCredential[] = [];
   const body: ReadVaultCredential[] = [];
-  const target = decoded(request.target.path + request.target.search);
+  let target: string | undefined;
   for (const credential of policy.credentials) {
     const { variable } = credential.detail;
     if (credential.kind !== 'environment_variable' || !variable) continue;
     const { name, placeholder } = variable;
-    const isFor = credential.hosts === null || credential.hosts.some((pattern) => matchesHost(pattern, host));
+    target ??= decoded(request.target.path + request.target.search);
+    const isFor =
+      port === 443 &&
+      (credential.hosts === null || credential.hosts.some((pattern) => matchesHost(pattern, host)));
     if (variable.body && isFor) body.push(credential);
     const inHeaders = sent.some(
       (value, i) => i % 2 === 1 && readable(sent[i - 1] ?? '', value).text.includes(placeholder),
     );
     const no = (why: string) =>
       ({ ok: false, refusal: refuse('credential.placeholder', `The value of ${name} ${why}`) }) as const;
-    if ((inHeaders || target.includes(placeholder)) && !isFor) return no(`is not for ${host}.`);
+    if ((inHeaders || target.includes(placeholder)) && !isFor)
+      return no(
+        `is not for ${host}, port ${port}. An admin can add that host to the credential's allowed_hosts; only https on port 443 carries credentials.`,
+      );
     if (target.includes(placeholder)) return no('is not put into a URL: send it in a header.');
-    if (inHeaders && !variable.header) return no('is put on in bodies only.');
+    if (inHeaders && !variable.header)
+      return no("is put on in bodies only. An admin can change the credential's injection_location.");
     if (inHeaders) head.push(credential);
   }
   return { ok: true, head, body };

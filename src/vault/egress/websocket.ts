@@ -1,19 +1,21 @@
 import { type IncomingMessage, request as sendRequest } from 'node:http';
 import type { Socket } from 'node:net';
-import type { Duplex } from 'node:stream';
+import { type Duplex, Transform } from 'node:stream';
 import { forwardedRequestHeaders, forwardedResponseHeaders } from './header-rules.ts';
 import type { EgressParts, RecordStart } from './parts.ts';
 import { recordRefusal } from './parts.ts';
 import type { Passage } from './pass-on.ts';
-import { failed, RefusedError, rawRefusal } from './refusal.ts';
+import { Redaction } from './redaction.ts';
+import { failed, malformed, RefusedError, rawRefusal, refuse } from './refusal.ts';
+import { closed, relay } from './relay.ts';
 import { headerValues, type RequestHead } from './request-gate.ts';
 import type { UpstreamPools } from './upstream-pools.ts';
+import { FrameFilter } from './websocket-frames.ts';
 
 /** The upstream's answer to the request must begin within this time. */
 const answerTimeoutMs = 30_000;
-const lingerMs = 2_000;
-/** A connection on which nothing comes for this long is ended; clients and servers ping well within it. */
-const silenceTimeoutMs = 15 * 60_000;
+
+const outbound = refuse('secret.outbound', 'The WebSocket carried a secret that is not for it.');
 
 /** Whether a request asks for a WebSocket in the one proper way (RFC 6455, section 4.2.1). */
 export function isWebSocketRequest({ method, rawHeaders }: RequestHead): boolean {
@@ -34,9 +36,9 @@ export function isWebSocketRequest({ method, rawHeaders }: RequestHead): boolean
 }
 
 /** The headers of a WebSocket request as they go on, before a credential is put on. */
-export function webSocketHeaders(rawHeaders: readonly string[], host: string): string[] {
+export function webSocketHeaders(rawHeaders: readonly string[], authority: string): string[] {
   const kept = forwardedRequestHeaders(rawHeaders);
-  return [...kept, 'host', host, 'connection', 'Upgrade', 'upgrade', 'websocket'];
+  return [...kept, 'host', authority, 'connection', 'Upgrade', 'upgrade', 'websocket'];
 }
 
 /**
@@ -53,7 +55,8 @@ export async function relayWebSocket(
 ): Promise<void> {
   const bytes = { up: 0, down: 0 };
   try {
-    const status = await exchange(pools, passage, client, head, bytes);
+    const search = await searches(parts, start.organizationId, passage);
+    const status = await exchange(pools, passage, client, head, bytes, search);
     parts.recorder.add({
       ...start,
       status,
@@ -62,7 +65,7 @@ export async function relayWebSocket(
       durationMs: parts.now() - start.at.getTime(),
       credential: passage.credential,
       decision: 'allowed',
-      rule: passage.rule,
+      rule: search.down.hits > 0 ? `${passage.rule} redacted:${search.down.hits}` : passage.rule,
     });
   } catch (error) {
     const refusal =
@@ -74,20 +77,51 @@ export async function relayWebSocket(
   }
 }
 
+interface Searches {
+  /** What was put on and must not come back. */
+  down: Redaction;
+  /** Where nothing is put on: all that must not go out. */
+  up: Redaction | undefined;
+}
+
+async function searches(
+  parts: EgressParts,
+  organizationId: string,
+  { credential, secrets }: Passage,
+): Promise<Searches> {
+  try {
+    const all = credential === null ? await parts.secrets.search(organizationId) : undefined;
+    return { down: new Redaction(secrets ?? []), up: all?.active ? all : undefined };
+  } catch {
+    throw new RefusedError(failed('policy.unavailable', 'Secrets cannot be read now. Try again.', 503));
+  }
+}
+
+/** What is compressed could not be searched. */
+function readable(headers: readonly string[]): string[] {
+  const kept = headers.filter((_, i, all) => {
+    const name = all[i - (i % 2)]?.toLowerCase();
+    return name !== 'sec-websocket-extensions' && name !== 'accept-encoding';
+  });
+  return [...kept, 'accept-encoding', 'identity'];
+}
+
 async function exchange(
   pools: UpstreamPools,
   { route, headers }: Passage,
   client: Socket,
   head: Buffer,
   bytes: { up: number; down: number },
+  { up, down }: Searches,
 ): Promise<number> {
+  const isSearched = down.active || up !== undefined;
   const upstream = await pools.dial(route);
   const answer = await new Promise<{ response: IncomingMessage; tunnel?: Duplex; first?: Buffer }>(
     (resolve, reject) => {
       const request = sendRequest({
         method: 'GET',
         path: route.path,
-        headers,
+        headers: isSearched ? readable(headers) : headers,
         setHost: false,
         createConnection: () => upstream,
         maxHeaderSize: 64 * 1024,
@@ -110,7 +144,7 @@ async function exchange(
   );
   const { response, tunnel, first } = answer;
   const status = response.statusCode ?? 502;
-  const kept = forwardedResponseHeaders(response.rawHeaders);
+  const kept = forwardedResponseHeaders(response.rawHeaders).map((part) => down.text(part));
   const accepted = tunnel !== undefined && status === 101;
   if (!accepted) {
     // The length was read off the connection; ours ends with the connection.
@@ -124,47 +158,35 @@ async function exchange(
     response.on('data', (chunk: Buffer) => {
       bytes.down += chunk.byteLength;
     });
-    response.pipe(client);
+    if (down.active) response.pipe(searching(down)).pipe(client);
+    else response.pipe(client);
     await closed(client);
     upstream.destroy();
     return status;
   }
+  if (isSearched && response.headers['sec-websocket-extensions'] !== undefined) {
+    tunnel.destroy();
+    const message = 'The upstream uses a WebSocket extension that was not asked for.';
+    throw new RefusedError(failed('upstream.malformed', message));
+  }
   client.write(headOf(status, [...kept, 'connection', 'Upgrade', 'upgrade', 'websocket']));
   if (first && first.byteLength > 0) tunnel.unshift(first);
   if (head.byteLength > 0) client.unshift(head);
-  client.on('data', (chunk: Buffer) => {
-    bytes.up += chunk.byteLength;
+  const broken = await relay(client, tunnel, bytes, {
+    up: up && new FrameFilter({ search: up, masked: true, onFound: () => new RefusedError(outbound) }),
+    down: down.active ? new FrameFilter({ search: down, masked: false }) : undefined,
   });
-  tunnel.on('data', (chunk: Buffer) => {
-    bytes.down += chunk.byteLength;
-  });
-  join(client, tunnel);
-  join(tunnel, client);
-  client.setTimeout(silenceTimeoutMs, () => client.destroy());
-  await Promise.all([closed(client), closed(tunnel)]);
+  if (broken instanceof RefusedError) throw broken;
+  if (broken) throw new RefusedError(malformed('websocket.malformed', broken.message));
   return status;
 }
 
-/** Passes on as fast as the other side takes it; when one breaks, the other is broken too. */
-function join(from: Duplex, to: Duplex): void {
-  from.on('error', () => to.destroy());
-  from.once('close', () => {
-    if (!from.readableEnded) to.destroy();
-  });
-  // There is no half of a WebSocket: after one side has ended, the other has a moment for what is on its way.
-  from.once('end', () => {
-    setTimeout(() => {
-      from.destroy();
-      to.destroy();
-    }, lingerMs).unref();
-  });
-  from.pipe(to);
-}
-
-function closed(stream: Duplex): Promise<void> {
-  return new Promise((resolve) => {
-    if (stream.closed) resolve();
-    else stream.once('close', resolve);
+/** A body that goes by, without what is looked for. */
+function searching(redaction: Redaction): Transform {
+  const search = redaction.stream();
+  return new Transform({
+    transform: (chunk: Buffer, _encoding, done) => done(null, search.push(chunk)),
+    flush: (done) => done(null, search.rest()),
   });
 }
 

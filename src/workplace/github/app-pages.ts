@@ -4,7 +4,7 @@ import { githubManifestSchema } from '../../providers/github/manifest-schema.ts'
 import type { Emulator } from '../emulator.ts';
 import { people, seeds } from '../seeds.ts';
 import { formOf, isLoopback, vendorError, vendorPage, withParameters } from '../vendor-page.ts';
-import type { GithubApps } from './apps.ts';
+import type { GithubApp, GithubApps } from './apps.ts';
 
 /** Who acts on these pages: the workplace's owner. */
 const owner = people[0]?.handle ?? '';
@@ -112,15 +112,53 @@ export function githubAppPages(app: Hono, apps: GithubApps, emulator: Emulator):
       'GitHub',
       record.name,
       installed
-        ? html`<p>Installed on ${String(installed.account_login)}.</p><form method="post" action="/apps/${record.slug}/uninstall"><button class="quiet" type="submit">Uninstall</button></form>`
+        ? html`<p>Installed on ${String(installed.account_login)}${installed.suspended_at ? ', suspended' : ''}.</p>
+<form method="post" action="/apps/${record.slug}/${installed.suspended_at ? 'unsuspend' : 'suspend'}"><button class="quiet" type="submit">${installed.suspended_at ? 'Unsuspend' : 'Suspend'}</button></form>
+${
+  JSON.stringify(installed.permissions) === JSON.stringify(record.permissions)
+    ? ''
+    : html`<p>The app asks for other permissions than it has here.</p><form method="post" action="/apps/${record.slug}/accept"><button type="submit">Accept new permissions</button></form>`
+}
+<form method="post" action="/apps/${record.slug}/uninstall"><button class="quiet" type="submit">Uninstall</button></form>`
         : html`<p>Not installed.</p>`,
     );
   });
 
-  app.post('/apps/:slug/uninstall', (c) => {
+  const act = (path: string, run: (found: GithubApp) => void) =>
+    app.post(`/apps/:slug/${path}`, (c) => {
+      const found = apps.bySlug(c.req.param('slug'));
+      if (found) run(found);
+      return c.redirect(`/apps/${c.req.param('slug')}`, 303);
+    });
+  act('uninstall', (found) => apps.uninstall(found));
+  act('accept', (found) => apps.acceptPermissions(found));
+  act('suspend', (found) => apps.suspend(found, true));
+  act('unsuspend', (found) => apps.suspend(found, false));
+
+  app.get('/settings/apps/:slug/permissions', (c) => {
     const found = apps.bySlug(c.req.param('slug'));
-    if (found) apps.uninstall(found);
-    return c.redirect(`/apps/${c.req.param('slug')}`, 303);
+    if (!found) return vendorError(c, 'GitHub', 'Not found', ['There is no such app.'], 404);
+    const { record } = found;
+    return vendorPage(
+      c,
+      'GitHub',
+      `Permissions of ${record.name}`,
+      html`<form method="post" action="/settings/apps/${record.slug}/permissions">
+<label for="permissions">Repository permissions, as JSON</label>
+<textarea id="permissions" name="permissions" rows="8" required>${JSON.stringify(record.permissions, null, 2)}</textarea>
+<div class="actions"><button type="submit">Save changes</button></div></form>`,
+    );
+  });
+
+  app.post('/settings/apps/:slug/permissions', async (c) => {
+    const found = apps.bySlug(c.req.param('slug'));
+    if (!found) return vendorError(c, 'GitHub', 'Not found', ['There is no such app.'], 404);
+    const { permissions = '' } = await formOf(c);
+    const read = readPermissions(permissions);
+    if (!read)
+      return vendorError(c, 'GitHub', 'These permissions are not valid', ['A level is read or write.']);
+    apps.changePermissions(found, read);
+    return c.redirect(`/apps/${found.record.slug}`, 303);
   });
 
   app.delete('/app/installations/:id{[0-9]+}', async (c) => {
@@ -163,4 +201,12 @@ function readManifest(text: string, name: string | undefined): Read {
     };
   }
   return { ok: true, manifest: parsed.data };
+}
+
+function readPermissions(text: string): Record<string, string> | undefined {
+  try {
+    return githubManifestSchema.shape.default_permissions.parse(JSON.parse(text));
+  } catch {
+    return undefined;
+  }
 }

@@ -169,14 +169,57 @@ export class GithubApps {
     if (!known) return;
     this.#tell(app, 'deleted', Number(known.installation_id), String(known.account_login));
     emulator.table('app_installations').delete(known.id);
-    for (const [token, holder] of emulator.tokens) {
-      if (holder.installation?.installationId === known.installation_id) emulator.tokens.delete(token);
-    }
+    this.#endTokens(known.installation_id);
     changed();
+  }
+
+  /** The owner asks for other permissions: they count for an installation once somebody accepts them there. */
+  changePermissions({ record }: GithubApp, permissions: Record<string, string>): void {
+    const { emulator, changed } = this.#options;
+    record.permissions = { metadata: 'read', ...permissions };
+    const [row] = emulator.table('apps').findBy('app_id', record.appId);
+    if (row) emulator.table('apps').update(row.id, { permissions: record.permissions });
+    changed();
+  }
+
+  /** The installation is given what the app asks for now, and the app is told. */
+  acceptPermissions(app: GithubApp): void {
+    const { emulator, changed } = this.#options;
+    const known = this.installationOf(app);
+    if (!known) return;
+    emulator.table('app_installations').update(known.id, { permissions: app.record.permissions });
+    const [id, login] = [Number(known.installation_id), String(known.account_login)];
+    this.#tell(app, 'new_permissions_accepted', id, login);
+    changed();
+  }
+
+  /** Suspends the installation or lets it go on, and tells the app. While it is suspended it hears of nothing else. */
+  suspend(app: GithubApp, suspended: boolean): void {
+    const { emulator, clock, changed } = this.#options;
+    const known = this.installationOf(app);
+    if (!known || (known.suspended_at !== null) === suspended) return;
+    const since = suspended ? new Date(clock.now()).toISOString() : null;
+    emulator.table('app_installations').update(known.id, { suspended_at: since });
+    if (suspended) this.#endTokens(known.installation_id);
+    const action = suspended ? 'suspend' : 'unsuspend';
+    this.#tell(app, action, Number(known.installation_id), String(known.account_login));
+    changed();
+  }
+
+  isSuspended(installationId: number): boolean {
+    const rows = this.#options.emulator.table('app_installations').all();
+    return rows.some((row) => row.installation_id === installationId && row.suspended_at !== null);
   }
 
   close(): void {
     for (const { sender } of this.#apps) sender.close();
+  }
+
+  #endTokens(installationId: unknown): void {
+    const { tokens } = this.#options.emulator;
+    for (const [token, holder] of tokens) {
+      if (holder.installation?.installationId === installationId) tokens.delete(token);
+    }
   }
 
   #tell({ record, sender }: GithubApp, action: string, installationId: number, login: string): void {

@@ -40,6 +40,9 @@ export function githubFront(options: GithubFrontOptions): Hono {
     return await next();
   });
   app.post('/app/installations/:id/access_tokens', async (c) => {
+    if (options.apps.isSuspended(Number(c.req.param('id')))) {
+      return c.json({ message: 'This installation has been suspended', status: '403' }, 403);
+    }
     const response = await emulator.fetch(c.req.raw);
     if (response.status === 201) {
       const made = (await response.clone().json()) as { token: string; expires_at: string };

@@ -99,7 +99,7 @@ export async function startGithub(options: GithubSiteOptions): Promise<GithubSit
       if (events.includes(event)) tell(event, payload, identity, installation, sender);
       for (const app of made?.all() ?? []) {
         const id = Number(made?.installationOf(app)?.installation_id);
-        if (!id || !app.record.events.includes(event)) continue;
+        if (!id || made?.isSuspended(id) || !app.record.events.includes(event)) continue;
         tell(event, payload, app.identity, { id, node_id: nodeId(id) }, app.sender);
       }
     },

@@ -117,7 +117,7 @@ ${isInstalled ? html`<form method="post" action="${base}/${record.clientId}/revo
     if (given.decision !== 'allow') {
       return c.redirect(withParameters(redirect, { error: 'access_denied', state }), 302);
     }
-    const code = apps.consent(found, redirect, given.code_challenge ?? '');
+    const code = apps.consent(found, redirect, given.code_challenge ?? '', given.scope ?? '');
     return c.redirect(withParameters(redirect, { code, state }), 302);
   });
 

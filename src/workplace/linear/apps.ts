@@ -10,6 +10,7 @@ interface Code {
   value: string;
   redirectUri: string;
   challenge: string;
+  scope: string;
   expiresAtMs: number;
 }
 
@@ -24,6 +25,8 @@ export interface LinearAppRecord {
   webhookUrl: string;
   /** Its app user in the workspace; null while it is not installed. */
   userId: string | null;
+  /** What its last consent allowed, with commas between. */
+  scope?: string;
   codes: Code[];
   tokens: { access: string; refresh: string; expiresAtMs: number }[];
   deliveries: DeliveryState;
@@ -97,10 +100,10 @@ export class LinearApps {
   }
 
   /** The code of a consent, for the token endpoint. */
-  consent({ record }: LinearApp, redirectUri: string, challenge: string): string {
+  consent({ record }: LinearApp, redirectUri: string, challenge: string, scope: string): string {
     const value = randomBytes(16).toString('hex');
     const expiresAtMs = this.#options.clock.now() + codeLifetimeMs;
-    record.codes.push({ value, redirectUri, challenge, expiresAtMs });
+    record.codes.push({ value, redirectUri, challenge, scope, expiresAtMs });
     this.#options.changed();
     return value;
   }
@@ -111,6 +114,7 @@ export class LinearApps {
     if (!app || app.record.clientSecret !== given.client_secret) return undefined;
     const { record } = app;
     const now = this.#options.clock.now();
+    let scope = record.scope ?? '';
     if (given.grant_type === 'refresh_token') {
       const known = record.tokens.find(({ refresh }) => refresh === given.refresh_token);
       if (!known) return undefined;
@@ -122,6 +126,8 @@ export class LinearApps {
       if (code.redirectUri !== given.redirect_uri) return undefined;
       if (code.challenge && code.challenge !== hash('sha256', given.code_verifier ?? '', 'base64url'))
         return undefined;
+      scope = code.scope;
+      record.scope = scope;
       this.#install(record);
     }
     const access = `lin_oauth_${randomBytes(32).toString('hex')}`;
@@ -133,7 +139,7 @@ export class LinearApps {
       refresh_token: refresh,
       token_type: 'Bearer',
       expires_in: tokenLifetimeSeconds,
-      scope: 'read write',
+      scope: scope.replaceAll(',', ' '),
     };
   }
 

@@ -95,7 +95,7 @@ export interface LinearRecords {
   organization: Entity & { name: string; urlKey: string };
   oauthClientId: string;
   webhookId: string;
-  team: Entity & { key: string; name: string };
+  team: Entity & { key: string; name: string; private?: boolean };
   users: UserRecord[];
   states: StateRecord[];
   labels: LabelRecord[];
@@ -116,18 +116,20 @@ export function firstRecords(agentName: string, createdAt: string): LinearRecord
     position,
     color,
   });
-  const persons = people.map(
-    ({ id, name, handle, email, standing }): UserRecord => ({
-      ...entity(),
-      personId: id,
-      name,
-      displayName: handle,
-      email,
-      admin: standing === 'owner',
-      guest: standing === 'guest',
-      app: false,
-    }),
-  );
+  const persons = people
+    .filter(({ standing }) => standing !== 'external')
+    .map(
+      ({ id, name, handle, email, standing }): UserRecord => ({
+        ...entity(),
+        personId: id,
+        name,
+        displayName: handle,
+        email,
+        admin: standing === 'owner',
+        guest: standing === 'guest',
+        app: false,
+      }),
+    );
   const agent: UserRecord = {
     ...entity(),
     name: agentName,

@@ -69,8 +69,21 @@ export function slackAppPages(app: Hono, apps: SlackApps, tables: SlackTables, e
 <dt>Signing Secret</dt><dd><code id="signing_secret">${record.signingSecret}</code></dd></dl>
 <h2>Event Subscriptions</h2><p>Request URL <code>${record.requestUrl}</code>: <strong id="verified">${record.verified ? 'Verified' : 'Not verified'}</strong></p>
 <form method="post" action="/apps/${record.appId}/verify"><button class="quiet" type="submit">Retry</button></form>
+<h2>App Manifest</h2><form method="post" action="/apps/${record.appId}/manifest">
+<label for="manifest">JSON</label><textarea id="manifest" name="manifest_json" rows="6" required></textarea>
+<div class="actions"><button class="quiet" type="submit">Save Changes</button></div></form>
 ${record.installed ? html`<form method="post" action="/apps/${record.appId}/uninstall"><div class="actions"><button class="quiet" type="submit">Remove from ${seeds.company}</button></div></form>` : ''}`,
     );
+  });
+
+  app.post('/apps/:id/manifest', async (c) => {
+    const found = apps.find({ appId: c.req.param('id') });
+    if (!found) return vendorError(c, 'Slack', 'There is no such app', [], 404);
+    const { manifest_json: text } = await formOf(c);
+    const problems = problemsOf(text);
+    if (problems.length > 0) return vendorError(c, 'Slack', 'This manifest is not valid', problems);
+    apps.change(found, slackManifestSchema.parse(JSON.parse(text ?? '')));
+    return c.redirect(`/apps/${found.record.appId}`, 303);
   });
 
   const act = (path: string, run: (found: SlackApp) => unknown) =>

@@ -109,6 +109,21 @@ export class SlackApps {
     return app;
   }
 
+  /** Takes a changed manifest over: what may be asked for at the next installation. The token keeps what it was given. */
+  change({ record }: SlackApp, manifest: SlackManifest): void {
+    const { emulator, changed } = this.#options;
+    record.scopes = manifest.oauth_config.scopes.bot;
+    record.redirectUrls = manifest.oauth_config.redirect_urls;
+    record.events = manifest.settings.event_subscriptions.bot_events;
+    const [row] = emulator.table('oauth_apps').findBy('app_id', record.appId);
+    if (row) {
+      emulator
+        .table('oauth_apps')
+        .update(row.id, { scopes: record.scopes, redirect_uris: record.redirectUrls });
+    }
+    changed();
+  }
+
   /** Slack's `url_verification`, signed like everything that it sends. */
   async challenge({ record }: SlackApp): Promise<boolean> {
     const { clock, changed } = this.#options;

@@ -18,6 +18,8 @@ export interface SlackFrontOptions {
   clock: Clock;
   /** User ids of guests (`is_ultra_restricted`). */
   guests: readonly string[];
+  /** User ids of people of another organization (`is_stranger`), who are here by Slack Connect. */
+  externals: readonly string[];
   changed(): void;
 }
 
@@ -38,6 +40,7 @@ export function slackFront(options: SlackFrontOptions): Hono {
     // The emulator would take an unknown token for its first user.
     if (!tables.tokenUser(token)) return c.json({ ok: false, error: 'invalid_auth' });
     if (method === 'auth.revoke') return c.json(revoke(options, token));
+    if (method === 'apps.uninstall') return c.json(uninstall(options, parameters, token));
     if (method === 'assistant.threads.setStatus') return c.json(setStatus(options, parameters));
     const response = await forward(emulator, method, adapted(method, parameters), token);
     // Slack answers an unknown method with 200.
@@ -123,6 +126,18 @@ function revoke({ tables, apps }: SlackFrontOptions, token: string): Answer {
   return { ok: true, revoked: made !== undefined };
 }
 
+/** Takes an app out of the workspace: with a token of it, and with its own id and secret. */
+function uninstall({ tables, apps }: SlackFrontOptions, parameters: Parameters, token: string): Answer {
+  const { client_id: clientId = '', client_secret: clientSecret } = parameters;
+  const made = apps.find({ clientId });
+  if (!made) return { ok: false, error: 'invalid_client_id' };
+  if (made.record.clientSecret !== clientSecret) return { ok: false, error: 'bad_client_secret' };
+  const row = tables.rows('tokens').findBy('token', token)[0];
+  if (row?.app_id !== made.record.appId) return { ok: false, error: 'client_id_token_mismatch' };
+  apps.uninstall(made);
+  return { ok: true };
+}
+
 function setStatus({ tables, statuses, clock, changed }: SlackFrontOptions, parameters: Parameters): Answer {
   const { channel_id: channelId, thread_ts: threadTs, status } = parameters;
   if (!channelId || !tables.channel(channelId)) return { ok: false, error: 'channel_not_found' };
@@ -139,7 +154,7 @@ function completed(
   parameters: Parameters,
   answer: Answer,
 ): Answer {
-  const { tables, guests } = options;
+  const { tables } = options;
   if (method === 'conversations.replies') return pageOfReplies(tables, parameters, answer);
   if (method === 'conversations.history') return pageOfHistory(tables, parameters, answer);
   if (method === 'chat.postMessage') {
@@ -147,22 +162,26 @@ function completed(
     if (!bot) return answer;
     return { ...answer, message: { ...(answer.message as object), bot_id: bot.bot_id, app_id: bot.app_id } };
   }
-  if (method === 'users.info') return { ...answer, user: withFlags(answer.user, guests) };
+  if (method === 'users.info') return { ...answer, user: withFlags(answer.user, options) };
   if (method === 'users.list' && Array.isArray(answer.members)) {
-    return { ...answer, members: answer.members.map((member) => withFlags(member, guests)) };
+    return { ...answer, members: answer.members.map((member) => withFlags(member, options)) };
   }
   return answer;
 }
 
-function withFlags(user: unknown, guests: readonly string[]): unknown {
+const partnerTeamId = 'T0PARTNER';
+
+function withFlags(user: unknown, { guests, externals }: SlackFrontOptions): unknown {
   if (typeof user !== 'object' || user === null || !('id' in user)) return user;
   const guest = guests.includes(String(user.id));
+  const external = externals.includes(String(user.id));
   return {
     ...user,
     is_owner: false,
     is_restricted: guest,
     is_ultra_restricted: guest,
-    is_stranger: false,
+    is_stranger: external,
+    ...(external ? { team_id: partnerTeamId } : {}),
     is_app_user: false,
   };
 }

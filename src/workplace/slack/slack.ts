@@ -4,7 +4,7 @@ import type { Clock } from '../clock.ts';
 import { type DeliveryState, WebhookSender } from '../deliveries.ts';
 import { type Emulator, startEmulatorInTurn } from '../emulator.ts';
 import type { WorkplaceSecrets } from '../secrets.ts';
-import { people, seeds, slugOf } from '../seeds.ts';
+import { type Person, people, seeds, slugOf } from '../seeds.ts';
 import { type SlackApp, type SlackAppRecord, SlackApps } from './apps.ts';
 import {
   envelope,
@@ -87,8 +87,13 @@ export async function startSlack(options: SlackWorkspaceOptions): Promise<SlackW
   if (state) emulator.restore(state.emulator);
   else furnish(emulator, tables);
   const team = tables.rows('teams').all()[0];
-  const guestHandles = people.filter(({ standing }) => standing === 'guest').map(({ handle }) => handle);
-  const guests = tables.users().filter(({ name }) => guestHandles.includes(name));
+  const usersWho = (wanted: Person['standing']) => {
+    const handles = people.filter(({ standing }) => standing === wanted).map(({ handle }) => handle);
+    return tables
+      .users()
+      .filter(({ name }) => handles.includes(name))
+      .map((user) => user.user_id);
+  };
   const identity = { teamId: String(team?.team_id), appId: secrets.appId, botUserId: secrets.botUserId };
   const apps = new SlackApps({
     emulator,
@@ -107,7 +112,8 @@ export async function startSlack(options: SlackWorkspaceOptions): Promise<SlackW
       tables,
       statuses,
       clock,
-      guests: guests.map((user) => user.user_id),
+      guests: usersWho('guest'),
+      externals: usersWho('external'),
       changed,
     }),
     tables,

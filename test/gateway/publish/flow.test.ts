@@ -1,7 +1,7 @@
 import { eq } from 'drizzle-orm';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { vendorPages } from '../../../src/gateway/publish/deps.ts';
 import { adapters } from '../../../src/providers/index.ts';
+import { vendorPages } from '../../../src/providers/pages.ts';
 import { ProviderError } from '../../../src/providers/provider.ts';
 import {
   credentials,

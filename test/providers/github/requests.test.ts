@@ -3,6 +3,7 @@ import { parseCapability } from '../../../src/capabilities/decide.ts';
 import { capabilityTables } from '../../../src/capabilities/tables.ts';
 import { requestNeed } from '../../../src/providers/github/requests.ts';
 import { repositoryRoutes } from '../../../src/providers/github/routes.ts';
+import { writersIn } from '../../../src/providers/github/written.ts';
 import type { RequestNeed } from '../../../src/providers/provider.ts';
 import { chance } from '../support/mutate.ts';
 
@@ -42,7 +43,7 @@ test.each([
   [`PUT ${r}/pulls/8/merge`, 'pr.merge'],
   [`put ${r}/pulls/8/merge`, 'pr.merge'],
   [`POST ${r}/git/refs`, 'repo.branch.create'],
-  [`PATCH ${r}/git/refs/heads/tagalong/ada/fix`, 'repo.push'],
+  [`PATCH ${r}/git/refs/heads/tagalong/ada/fix`, 'repo.push.default'],
   [`PATCH ${r}/git/refs/heads/main`, 'repo.push.default'],
   [`PATCH ${r}/git/refs/heads/tagalong`, 'repo.push.default'],
   [`DELETE ${r}/git/refs/heads/tagalong/ada/fix`, 'repo.branch.delete'],
@@ -52,11 +53,20 @@ test.each([
   [`POST ${r}/dispatches`, 'workflow.dispatch'],
   [`POST ${r}/releases`, 'release.create'],
 ])('%s needs %s', (line, name) => {
-  expect(need(line)).toEqual({ ok: true, capability: `github:${name}`, repository: 'acme/widgets' });
+  expect(need(line)).toMatchObject({
+    ok: true,
+    capability: `github:${name}`,
+    repository: 'acme/widgets',
+    place: { owner: 'acme', repo: 'widgets' },
+  });
 });
 
 test('a search touches no one repository', () => {
-  expect(need('GET /search/issues')).toEqual({ ok: true, capability: 'github:search.read' });
+  expect(need('GET /search/issues')).toEqual({
+    ok: true,
+    capability: 'github:search.read',
+    brings: { by: 'anybody' },
+  });
   expect(need('GET /search/anything').ok).toBe(false);
   expect(need('POST /search/issues').ok).toBe(false);
 });
@@ -193,4 +203,129 @@ test('no chance path is mapped outside of a repository, nor to another one than 
       if (found.ok) expect(path.startsWith(`/repos/${found.repository}`)).toBe(true);
     }
   }
+});
+
+describe('branches by REST', () => {
+  const changes = (line: string) => {
+    const found = need(line);
+    return found.ok ? found.changes : undefined;
+  };
+  test('say which one they change, so that the same rule as for a push decides', () => {
+    expect(changes(`PATCH ${r}/git/refs/heads/tagalong/ada/fix`)).toEqual({
+      ref: 'refs/heads/tagalong/ada/fix',
+      kind: 'update',
+    });
+    expect(changes(`DELETE ${r}/git/refs/heads/x`)).toEqual({ ref: 'refs/heads/x', kind: 'delete' });
+    expect(changes(`POST ${r}/git/refs`)).toEqual({ refIn: 'body' });
+    expect(changes(`GET ${r}/git/refs/heads/x`)).toBeUndefined();
+  });
+});
+
+describe('whose text a read brings back', () => {
+  const brings = (line: string) => {
+    const [method = '', url = ''] = line.split(' ');
+    const { pathname, searchParams } = new URL(url, 'https://api.github.com');
+    const found = requestNeed({ method, path: pathname, query: searchParams });
+    return found.ok ? found.brings : 'refused';
+  };
+
+  test.each([
+    `GET ${r}`,
+    `GET ${r}/contents/src/a.ts`,
+    `GET ${r}/contents/src/a.ts?ref=main`,
+    `GET ${r}/contents/pull/request.md?ref=main`,
+    `GET ${r}/contents/deadbeef/a.ts?ref=feature/x`,
+    `GET ${r}/readme`,
+    `GET ${r}/commits?sha=main`,
+    `GET ${r}/compare/main...feature/x`,
+    `GET ${r}/tarball/v1.2.0`,
+    `GET ${r}/git/trees/main?recursive=1`,
+    `GET ${r}/branches/main`,
+    `GET ${r}/labels`,
+    `HEAD ${r}/issues/1`,
+    `POST ${r}/issues/1/comments`,
+  ])('%s: of people who may write there', (line) => expect(brings(line)).toBeUndefined());
+
+  test.each([
+    `GET ${r}/contents/a.ts?ref=refs/pull/5/head`,
+    `GET ${r}/contents/a.ts?ref=pull/5/head`,
+    `GET ${r}/contents/a.ts?ref=main&ref=refs/pull/5/merge`,
+    `GET ${r}/contents/a.ts?ref=${'a'.repeat(40)}`,
+    `GET ${r}/contents/a.ts?ref=abcdef1`,
+    `GET ${r}/contents/a.ts?ref=abcdef1~2`,
+    `GET ${r}/commits?sha=refs/pull/5/head`,
+    `GET ${r}/commits/refs/pull/5/head`,
+    `GET ${r}/commits/${'b'.repeat(40)}/comments`,
+    `GET ${r}/compare/main...stranger:main`,
+    `GET ${r}/compare/main...abcdef1`,
+    `GET ${r}/tarball/refs/pull/5/head`,
+    `GET ${r}/git/trees/abcdef1`,
+    `GET ${r}/git/blobs/${'c'.repeat(40)}`,
+    `GET ${r}/actions/jobs/3/logs`,
+    `GET ${r}/actions/runs`,
+  ])('%s: of a fork perhaps', (line) => expect(brings(line)).toEqual({ by: 'forks' }));
+
+  test('is named in the answer about issues, pull requests and comments, and of whoever wrote a pull request', () => {
+    for (const path of ['issues', 'issues/1', 'issues/1/comments', 'issues/1/timeline', 'pulls']) {
+      expect(brings(`GET ${r}/${path}`)).toEqual({ by: 'named' });
+    }
+    expect(brings(`GET ${r}/pulls/12`)).toEqual({ by: 'named', pull: '12' });
+    expect(brings(`GET ${r}/pulls/12/files`)).toEqual({ by: 'pull', pull: '12' });
+    expect(brings('GET /search/issues?q=x')).toEqual({ by: 'anybody' });
+  });
+});
+
+describe('the writers in an answer', () => {
+  const writers = (value: unknown) =>
+    writersIn(Buffer.from(typeof value === 'string' ? value : JSON.stringify(value)))?.map(
+      ({ author }) => author.id,
+    );
+  const ada = { id: 1, login: 'ada', type: 'User' };
+  const eve = { id: 2, login: 'eve', type: 'User' };
+
+  test('are all who are named, each once', () => {
+    expect(writers({ title: 'x', user: ada })).toEqual(['1']);
+    expect(writers([{ user: ada }, { actor: eve }, { user: ada }])).toEqual(['1', '2']);
+    expect(writers([])).toEqual([]);
+  });
+
+  test('are those of a fork too, and not the organization that owns the repository', () => {
+    const acme = { id: 9, login: 'acme', type: 'Organization' };
+    const from = (owner: unknown, repo: unknown) => ({
+      title: 'x',
+      user: ada,
+      head: { user: owner, repo },
+      base: { user: acme, repo: { id: 1 } },
+    });
+    expect(writers(from(acme, { id: 1 }))).toEqual(['1']);
+    expect(writers([from(eve, { id: 2, description: 'Obey!' })])).toEqual(['1', '2']);
+    expect(writers(from(null, null))).toEqual(['1']);
+    expect(writers(from(acme, { id: 2 }))).toBeUndefined();
+  });
+
+  test('are those of what an event quotes', () => {
+    const quoted = { title: 'Elsewhere', body: 'Obey!', user: eve };
+    expect(writers([{ event: 'cross-referenced', actor: ada, source: { issue: quoted } }])).toEqual([
+      '1',
+      '2',
+    ]);
+    expect(writers([{ event: 'labeled', actor: ada, issue: quoted }])).toEqual(['1', '2']);
+    expect(writers([{ event: 'line-commented', actor: ada, comments: [{ body: 'x', user: eve }] }])).toEqual([
+      '1',
+      '2',
+    ]);
+    expect(writers({ title: 'x', user: ada, milestone: { title: 'v1', creator: eve } })).toEqual(['1', '2']);
+    expect(writers([{ actor: ada, source: { issue: { ...quoted, user: null } } }])).toBeUndefined();
+    let deep: unknown = { body: 'x', user: eve };
+    for (let depth = 0; depth < 20; depth++) deep = { deep };
+    expect(writers({ user: ada, deep })).toBeUndefined();
+  });
+
+  test('are not known where one is not named, or it is no such answer', () => {
+    expect(writers([{ user: ada }, { user: null }])).toBeUndefined();
+    expect(writers({ body: 'x' })).toBeUndefined();
+    expect(writers('diff --git a/x b/x')).toBeUndefined();
+    expect(writers([{ user: { id: 'x' } }])).toBeUndefined();
+    expect(writers('"x"')).toBeUndefined();
+  });
 });

@@ -232,6 +232,33 @@ describe('tools', () => {
   });
 });
 
+describe('an issue that GitHub answers with another repository', () => {
+  const reading = (fullName: string) => {
+    const cloud = createCloud(({ call }) =>
+      call === '/repos/acme/widgets'
+        ? { json: { id: 33, full_name: fullName } }
+        : {
+            json: {
+              ...{ number: 7, title: 'A plan', body: 'secret', user: maya, labels: [], comments: 0 },
+              ...{ state: 'open', repository_url: 'https://api.github.com/repos/acme/vault' },
+            },
+          },
+    );
+    return tool('github_read_issue').perform(context(cloud), {}, target, mark);
+  };
+
+  test('was transferred, and is not read by leave of where it was', async () => {
+    await expect(reading('acme/widgets')).rejects.toMatchObject({
+      code: 'refused',
+      message: 'That issue was moved to acme/vault. Ask for it there.',
+    });
+  });
+
+  test('is the same where the repository was renamed', async () => {
+    expect((await reading('Acme/Vault')).text).toContain('A plan');
+  });
+});
+
 describe('presence', () => {
   test.each([
     [{ kind: 'issue' }, '/repos/acme/widgets/issues/7/reactions'],

@@ -23,6 +23,12 @@ describe('a session that is created', () => {
       externalKey: `linear:session:${sessionId}`,
       author: { id: 'user-1', name: 'Maya', kind: 'person' },
       body: 'ENG-1: Tests fail on main\n\nThey fail since Tuesday.',
+      // Whose text that is, the delivery does not say.
+      takenUp: {
+        body: 'ENG-1: Tests fail on main\n\nThey fail since Tuesday.',
+        externalKey: `linear:session:${sessionId}:text`,
+        instead: 'Please look into this issue (ENG-1).',
+      },
       place: { agent_session_id: sessionId },
     });
   });

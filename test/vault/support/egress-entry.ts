@@ -1,5 +1,6 @@
 import { runEgressProcess } from '../../../src/vault/egress/egress-process.ts';
 
-runEgressProcess({
-  github: () => ({ ok: true, capability: 'github:issue.read', repository: 'acme/widgets' }),
-});
+runEgressProcess(
+  { github: () => ({ ok: true, capability: 'github:issue.read', repository: 'acme/widgets' }) },
+  {},
+);

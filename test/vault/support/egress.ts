@@ -74,6 +74,7 @@ export async function startTestEgress(
     logger: silent,
     resolve: network.resolve,
     connect: network.connect,
+    askWorker: async () => ({ ok: true }),
     ...world,
   });
   afterAll(async () => {

@@ -1,0 +1,16 @@
+-- These tables belong to tenants, as all others do (0001_tenancy.sql).
+do $$
+declare
+  tenant_table text;
+begin
+  foreach tenant_table in array array['environments', 'credential_grants'] loop
+    execute format('grant select, insert, update, delete on %I to tagalong_app', tenant_table);
+    execute format('alter table %I enable row level security', tenant_table);
+    execute format(
+      'create policy tenant on %I using (organization_id = current_setting(''tagalong.organization_id'', true)) '
+      'with check (organization_id = current_setting(''tagalong.organization_id'', true))',
+      tenant_table
+    );
+  end loop;
+end
+$$;

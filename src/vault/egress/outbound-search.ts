@@ -1,0 +1,103 @@
+import { type Readable, Transform } from 'node:stream';
+import type { Asking } from './asking.ts';
+import type { Redaction } from './redaction.ts';
+import { failed, type Refusal, RefusedError, refuse } from './refusal.ts';
+
+/** A search for what a request must not carry, of its own count, once its head was found clean. */
+export type OutboundSearch =
+  | { ok: true; search: Redaction; refusal: Refusal }
+  | { ok: false; refusal: Refusal };
+
+/** Searches the path, the query and the headers as they will be sent, for the organization's secrets. */
+export async function searchHead({
+  parts,
+  session,
+  request,
+  host,
+  headers,
+}: Asking): Promise<OutboundSearch> {
+  const refusal = refuse(
+    'secret.outbound',
+    `The request to ${host} holds a secret that is not for it. Leave it out: credentials are put on outside the sandbox, where an admin has set them.`,
+  );
+  let search: Redaction;
+  try {
+    search = await parts.secrets.search(session.organizationId);
+  } catch {
+    return { ok: false, refusal: unreadable };
+  }
+  const { path, search: query } = request.target;
+  const isFound =
+    search.active && search.found([path, query, decoded(path), decoded(query), ...headers].join('\n'));
+  return isFound ? { ok: false, refusal } : { ok: true, search, refusal };
+}
+
+const unreadable = failed('policy.unavailable', 'Secrets cannot be read now. Try again.', 503);
+
+/** A body as it comes, cut off where a secret begins to show: what holds it is never complete. */
+export function searchedBody(body: Readable, search: Redaction, refusal: Refusal): Readable {
+  if (!search.active) return body;
+  const stream = search.stream();
+  const searched = new Transform({
+    transform(chunk: Buffer, _encoding, done) {
+      const clean = stream.push(chunk);
+      if (search.hits > 0) done(new RefusedError({ ...refusal, close: true }));
+      else done(null, clean);
+    },
+    flush: (done) => done(null, stream.rest()),
+  });
+  searched.on('error', () => {});
+  body.once('error', (error) => searched.destroy(error));
+  return body.pipe(searched);
+}
+
+/**
+ * A whole body that a provider will read as JSON: as bytes, and each text in it with its escapes resolved and its line
+ * ends taken out, as base64 is wrapped in what GitHub takes for the content of a file.
+ */
+export async function searchWhole(
+  { parts, session }: Asking,
+  body: Buffer,
+  { search, refusal }: Extract<OutboundSearch, { ok: true }>,
+): Promise<Refusal | undefined> {
+  if (search.active) search.text(body.toString('latin1'));
+  if (search.hits > 0) return refusal;
+  const text = textsOf(body);
+  if (text === undefined) return undefined;
+  try {
+    return (await parts.secrets.check(session.organizationId, text)).ok ? undefined : refusal;
+  } catch {
+    return unreadable;
+  }
+}
+
+/** Every text in a JSON document, names too; undefined when it is none. */
+function textsOf(body: Buffer): string | undefined {
+  let root: unknown;
+  try {
+    root = JSON.parse(body.toString('utf8'));
+  } catch {
+    return undefined;
+  }
+  const texts: string[] = [];
+  const waiting: unknown[] = [root];
+  while (waiting.length > 0) {
+    const value = waiting.pop();
+    if (typeof value === 'string') texts.push(value);
+    else if (typeof value === 'object' && value !== null) {
+      for (const [name, child] of Object.entries(value)) {
+        texts.push(name);
+        waiting.push(child);
+      }
+    }
+  }
+  return texts.join('\n');
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}

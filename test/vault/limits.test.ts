@@ -1,0 +1,223 @@
+import type { Socket } from 'node:net';
+import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { defaults, type EgressLimits } from '../../src/config.ts';
+import { SessionLimits } from '../../src/vault/egress/limits.ts';
+import { createTestDatabase, type TestDatabase } from '../support/database.ts';
+import { createFixture, type Fixture } from '../support/fixture.ts';
+import { type Door, exchangeInside, openSecureTunnel, openTunnel, readAll } from './support/client.ts';
+import { startTestEgress, type TestEgress } from './support/egress.ts';
+import { startUpstream, type Upstream } from './support/upstream.ts';
+
+const host = 'files.example.com';
+const get = (path = '/') => `GET ${path} HTTP/1.1\r\nHost: ${host}\r\n\r\n`;
+
+/** What a CONNECT is refused with; nothing when it is let through. */
+async function answerTo(door: Door): Promise<string> {
+  const answer = await openTunnel(door.port, `${host}:443`);
+  if (typeof answer === 'string') return answer;
+  answer.destroy();
+  return '';
+}
+
+describe('what one session may use, counted', () => {
+  let now = 1_000_000;
+  const limits = (more: Partial<EgressLimits>) =>
+    new SessionLimits({ ...defaults.egress, ...more }, () => now);
+
+  it('lets twice a second’s requests in at once, and then as many per second', () => {
+    const counted = limits({ maxRequestsPerSecond: 10 });
+    const enter = () => {
+      const refusal = counted.enter();
+      if (!refusal) counted.leave();
+      return refusal?.rule;
+    };
+    expect(Array.from({ length: 25 }, enter).filter((rule) => rule === undefined)).toHaveLength(20);
+    now += 500;
+    expect(Array.from({ length: 25 }, enter).filter((rule) => rule === undefined)).toHaveLength(5);
+    expect(enter()).toBe('limit.requests_per_second');
+    now -= 60_000;
+    expect(enter()).toBe('limit.requests_per_second');
+    now += 3_600_000;
+    expect(Array.from({ length: 25 }, enter).filter((rule) => rule === undefined)).toHaveLength(20);
+  });
+
+  it('gives bytes back when their hour is over, and says when', () => {
+    const counted = limits({ maxMibUpPerHour: 1, maxMibDownPerHour: 2 });
+    counted.passed(0, 2 * 1024 * 1024 - 1);
+    expect(counted.bytesRefusal()).toBeUndefined();
+    now += 600_000;
+    counted.passed(0, 1);
+    expect(counted.enter()).toMatchObject({
+      status: 429,
+      rule: 'limit.bytes_down',
+      retryAfterSeconds: 3_000,
+    });
+    now += 3_000_000;
+    expect(counted.enter()).toBeUndefined();
+    counted.passed(1024 * 1024, 0);
+    expect(counted.bytesRefusal()).toMatchObject({ rule: 'limit.bytes_up', retryAfterSeconds: 3_600 });
+  });
+});
+
+describe('what one session may use, at the proxy', () => {
+  let database: TestDatabase;
+  let upstream: Upstream;
+  let fixture: Fixture;
+
+  beforeAll(async () => {
+    database = await createTestDatabase();
+    upstream = await startUpstream();
+    fixture = await createFixture(database.database, { policy: { allowed_hosts: [host] } });
+    return () => upstream.close();
+  });
+  beforeEach(() => {
+    upstream.answer = (_request, response) => response.end('{"ok":true}');
+  });
+
+  async function enter(limits: Partial<EgressLimits>): Promise<{ world: TestEgress; door: Door }> {
+    const world = await startTestEgress(database, {
+      upstreams: [{ host, pathPrefix: '/', target: upstream.origin, scope: 'all' }],
+      limits: { ...defaults.egress, ...limits },
+    });
+    return { world, door: await world.open(fixture) };
+  }
+
+  it('refuses a connection too many, and lets one in when another has ended', async () => {
+    const { world, door } = await enter({ maxConnections: 2 });
+    const first = await openTunnel(door.port, `${host}:443`);
+    const second = await openTunnel(door.port, `${host}:443`);
+    const third = await openTunnel(door.port, `${host}:443`);
+    expect(third).toMatch(/^HTTP\/1\.1 429 Egress refused: limit\.connections\r\n/);
+    expect(third).toContain('retry-after: 1');
+    expect(third).toContain('A session may have 2 connections at once.');
+    (first as Socket).destroy();
+    await expect
+      .poll(async () => typeof (await openTunnel(door.port, `${host}:443`)), { timeout: 20_000 })
+      .toBe('object');
+    (second as Socket).destroy();
+    expect((await world.records(fixture.sessionId)).map(({ rule }) => rule)).toContain('limit.connections');
+  });
+
+  it('refuses connections that come too fast', async () => {
+    const { door } = await enter({ maxConnectionsPerSecond: 1 });
+    const opened = [];
+    for (let i = 0; i < 6; i++) opened.push(await openTunnel(door.port, `${host}:443`));
+    expect(opened.filter((socket) => typeof socket === 'object').length).toBeGreaterThanOrEqual(2);
+    expect(opened.filter((socket) => typeof socket === 'string').join()).toContain(
+      'limit.connections_per_second',
+    );
+    for (const socket of opened) if (typeof socket === 'object') socket.destroy();
+  });
+
+  it('refuses a request too many at once, and ends its connection', async () => {
+    const { door } = await enter({ maxRequests: 1 });
+    const waiting: (() => void)[] = [];
+    upstream.answer = (_request, response) => waiting.push(() => response.end('late'));
+    const first = exchangeInside(door, host, get('/first'), (text) => text.includes('late'));
+    await expect.poll(() => waiting.length, { timeout: 20_000 }).toBe(1);
+    expect(await exchangeInside(door, host, get('/second') + get('/third'))).toMatch(
+      /^HTTP\/1\.1 429[\s\S]*limit\.requests"[\s\S]*\}\}$/,
+    );
+    waiting[0]?.();
+    expect(await first).toContain('late');
+    const after = exchangeInside(door, host, get('/after'), (text) => text.includes('late'));
+    await expect.poll(() => waiting.length, { timeout: 20_000 }).toBe(2);
+    waiting[1]?.();
+    await after;
+  });
+
+  it('ends a flood with 429, records it once a second, and another session is always answered', async () => {
+    const { world, door } = await enter({ maxRequestsPerSecond: 20, maxConnectionsPerSecond: 50 });
+    const calm = await createFixture(database.database, { policy: { allowed_hosts: [host] } });
+    const calmDoor = await world.open(calm);
+    let isFlooding = true;
+    const flooded: string[] = [];
+    const before = (await world.records(fixture.sessionId)).length;
+    const flood = async () => {
+      while (isFlooding) {
+        const answer = await exchangeInside(door, host, get('/flood').repeat(50)).catch((error) =>
+          String(error),
+        );
+        flooded.push(answer);
+      }
+    };
+    const floods = Array.from({ length: 8 }, flood);
+    const steady = await openSecureTunnel(calmDoor, host);
+    steady.setMaxListeners(100);
+    for (let i = 0; i < 30; i++) {
+      steady.write(get(`/steady/${i}`));
+      expect(await readAll(steady, (text) => text.includes('{"ok":true}'))).toMatch(/^HTTP\/1\.1 200/);
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    steady.destroy();
+    isFlooding = false;
+    await Promise.all(floods);
+    expect(flooded.join()).toContain('"rule":"limit.requests_per_second"');
+    expect(flooded.join()).toMatch(/retry-after: 1/i);
+    const records = (await world.records(fixture.sessionId)).slice(before);
+    const limited = records.filter(({ rule }) => rule === 'limit.requests_per_second');
+    const seconds = new Set(limited.map(({ at }) => Math.floor(at.getTime() / 1000)));
+    expect(limited.length).toBeGreaterThan(0);
+    expect(limited.length).toBeLessThanOrEqual(seconds.size + 1);
+    expect((await world.records(calm.sessionId)).filter(({ status }) => status !== 200)).toEqual([]);
+  });
+
+  it('cuts what goes beyond the bytes of the hour, up or down', async () => {
+    upstream.answer = (_request, response) => response.end(Buffer.alloc(8 * 1024 * 1024));
+    const { world, door } = await enter({ maxMibDownPerHour: 2 });
+    const got = await exchangeInside(door, host, get('/big'));
+    expect(got.length).toBeGreaterThan(1024 * 1024);
+    await expect
+      .poll(() => answerTo(door), { timeout: 20_000 })
+      .toMatch(/429 Egress refused: limit\.bytes_down[\s\S]*retry-after: \d{3,4}\r\n/);
+    expect((await world.records(fixture.sessionId)).map(({ rule }) => rule)).toContain('limit.bytes_down');
+
+    const up = await enter({ maxMibUpPerHour: 2 });
+    const socket: Socket = await openSecureTunnel(up.door, host);
+    socket.write(`PUT / HTTP/1.1\r\nHost: ${host}\r\nContent-Length: 100000000\r\n\r\n`);
+    const feed = () => {
+      while (!socket.destroyed && socket.write(Buffer.alloc(65_536)));
+    };
+    socket.on('drain', feed);
+    feed();
+    await readAll(socket);
+    await expect.poll(() => answerTo(up.door), { timeout: 20_000 }).toContain('limit.bytes_up');
+  });
+
+  it('does not wait for ever for an upstream to begin, or to go on', async () => {
+    const { world, door } = await enter({ firstByteTimeoutSeconds: 1, idleTimeoutSeconds: 1 });
+    upstream.answer = () => {};
+    expect(await exchangeInside(door, host, get('/silent'), (text) => text.includes('}}'))).toMatch(
+      /^HTTP\/1\.1 504[\s\S]*limit\.first_byte/,
+    );
+    upstream.answer = (_request, response) => response.write('half');
+    expect(await exchangeInside(door, host, get('/half'))).toContain('half');
+    await expect
+      .poll(async () => (await world.records(fixture.sessionId)).at(-1), { timeout: 20_000 })
+      .toMatchObject({ path: '/half', decision: 'failed', rule: `host:${host} cut:limit.idle` });
+  });
+
+  it('does not wait for ever for a body that was announced', async () => {
+    const { door } = await enter({ idleTimeoutSeconds: 1 });
+    const request = `PUT / HTTP/1.1\r\nHost: ${host}\r\nContent-Length: 10\r\n\r\nhalf`;
+    expect(await exchangeInside(door, host, request)).toMatch(/^HTTP\/1\.1 408[\s\S]*limit\.idle/);
+  });
+
+  it('answers a slow reader and a fast one beside it', async () => {
+    const { door } = await enter({});
+    const big = 64 * 1024 * 1024;
+    upstream.answer = (request, response) =>
+      response.end(request.url === '/big' ? Buffer.alloc(big) : '{"ok":true}');
+    const slow = await openSecureTunnel(door, host);
+    slow.pause();
+    slow.write(get('/big'));
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    const before = process.memoryUsage().arrayBuffers;
+    for (let i = 0; i < 20; i++) {
+      expect(await exchangeInside(door, host, get('/small'), (text) => text.includes('ok'))).toContain('200');
+    }
+    // What the slow one does not read stays with its upstream.
+    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(big / 4);
+    slow.destroy();
+  });
+});
