@@ -6,7 +6,7 @@ import { issueCertificate } from './egress/certificate.ts';
 import { openEgressDatabase } from './egress/database.ts';
 import type { LoadOrder, LoadResult } from './egress/load.ts';
 import { type Peer, startPeers } from './egress/peers.ts';
-import { memoryMib, processorSeconds, startHelper } from './egress/process.ts';
+import { memoryMib, pin, processorSeconds, startHelper } from './egress/process.ts';
 import { toRows } from './egress/rows.ts';
 import { nodeHost, quickHost, startUpstreams } from './egress/upstream.ts';
 import type { Row } from './table.ts';
@@ -76,6 +76,8 @@ export async function measureEgress({
   const token = randomBytes(24).toString('base64url');
   const certificate = await issueCertificate([quickHost, nodeHost, 'localhost']);
   const database = await openEgressDatabase(token, 1);
+  // Beside the load: what is measured has its core to itself. What it starts from now on inherits that.
+  pin(database.pid, 0);
   const upstream = await startUpstreams(folder, certificate, token, streamBytes);
   const load = startHelper('load.ts', 0);
   const peers: Peer[] = [];

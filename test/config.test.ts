@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { ConfigError, decodeRootKey, defaults, readConfig } from '../src/config.ts';
+import { ConfigError, defaults, readConfig } from '../src/config.ts';
+import { decodeRootKey } from '../src/config-values.ts';
 
 const problemsOf = (environment: Record<string, string>): readonly string[] => {
   try {

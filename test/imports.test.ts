@@ -19,6 +19,7 @@ const rooms = [
   'capabilities',
   'store',
   'config.ts',
+  'config-values.ts',
 ];
 /** Composition roots may know everything. Nobody imports them but the command line, which is one itself. */
 const roots = ['main.ts', 'worker-role.ts', 'gateway-role.ts', 'workplace-role.ts', 'egress.ts', 'cli'];

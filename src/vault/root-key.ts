@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { chmodSync, existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { decodeRootKey } from '../config.ts';
+import { decodeRootKey } from '../config-values.ts';
 import type { Home } from '../store/home.ts';
 
 export class RootKeyError extends Error {

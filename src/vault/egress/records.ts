@@ -48,7 +48,7 @@ export interface RecorderOptions {
 }
 
 /** What has gathered while the database was busy is written together. */
-const maxAtOnce = 4_000;
+const maxAtOnce = 500;
 const maxPathLength = 2_048;
 const maxWordLength = 128;
 
