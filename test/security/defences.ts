@@ -71,8 +71,8 @@ export const defences: readonly Defence[] = [
   {
     name: 'nothing is written before the certificate of the upstream is trusted',
     file: 'src/vault/egress/dialing.ts',
-    text: "minVersion: 'TLSv1.2',",
-    without: "minVersion: 'TLSv1.2', rejectUnauthorized: false,",
+    text: '...(isIP(servername) ? {} : { servername }),',
+    without: '...(isIP(servername) ? {} : { servername }), rejectUnauthorized: false,',
     test: 'test/vault/dialing.test.ts',
     title: 'writes nothing to an upstream whose certificate is not trusted',
   },

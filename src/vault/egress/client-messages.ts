@@ -18,6 +18,7 @@ export interface ClientResponse {
   /** Sent after the body, where the client's protocol has a place for them. */
   addTrailers(trailers: [string, string][]): void;
   end(chunk?: Buffer): unknown;
+  end(text: string, encoding: 'latin1'): unknown;
   /** Breaks it off, so that it looks broken off. */
   destroy(): unknown;
   once(event: 'drain' | 'close', listener: () => void): unknown;

@@ -1,9 +1,10 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Readable } from 'node:stream';
 import type { Dispatcher } from 'undici';
+import { AnswerWriter } from './answer-writer.ts';
 import type { BodyBudget } from './bodies.ts';
 import type { ClientResponse } from './client-messages.ts';
-import { forwardedResponseHeaders, forwardedTrailers, rawPairs } from './header-rules.ts';
+import { forwardedResponseHeaders, rawPairs } from './header-rules.ts';
 import { HeldAnswer, type Hold } from './held-answer.ts';
 import type { Redaction } from './redaction.ts';
 import { failed, type Refusal, RefusedError } from './refusal.ts';
@@ -56,9 +57,6 @@ export interface ForwardResult {
 /** Answers before the answer (103 and its like); more of them are a flood. */
 const maxInterim = 32;
 
-/** An event of a stream is not held back for longer, whatever it ends with. */
-const holdMs = 50;
-
 /**
  * Passes a request on and its answer back, as it comes: nothing is collected, a slow reader slows the upstream, a
  * reader that goes away ends it. Redirects are answers like any other. Never rejects.
@@ -88,9 +86,7 @@ class Relay implements Dispatcher.DispatchHandler {
   readonly #response: ClientResponse;
   readonly #discard: ForwardInput['discard'];
   readonly #reader: AnswerReader | undefined;
-  readonly #redaction: Redaction | undefined;
-  readonly #search: ReturnType<Redaction['stream']> | undefined;
-  #idle: NodeJS.Timeout | undefined;
+  readonly #writer: AnswerWriter;
   readonly #silence: Silence | undefined;
   /** Runs while a body goes up, anew with each piece of it. */
   #uploadTimer: NodeJS.Timeout | undefined;
@@ -107,8 +103,6 @@ class Relay implements Dispatcher.DispatchHandler {
   #bytesUp = 0;
   #bytesDown = 0;
   #gone = false;
-  /** Something was written after the head. */
-  #begun = false;
   #discarded = false;
   #finished = false;
 
@@ -116,8 +110,7 @@ class Relay implements Dispatcher.DispatchHandler {
     this.#response = input.response;
     this.#discard = input.discard;
     this.#reader = input.reader;
-    this.#redaction = input.redaction?.active ? input.redaction : undefined;
-    this.#search = this.#redaction?.stream();
+    this.#writer = new AnswerWriter(input.response, input.redaction?.active ? input.redaction : undefined);
     this.#answered = input.answered;
     this.#hold = input.hold;
     this.#budget = input.budget;
@@ -160,20 +153,7 @@ class Relay implements Dispatcher.DispatchHandler {
       if (encoding) this.#judgeUnread(controller);
       return;
     }
-    this.#writeHead(status, headers);
-  }
-
-  #writeHead(status: number, headers: string[]): void {
-    const redaction = this.#redaction;
-    const found = redaction?.found(headers.join('\n'));
-    this.#response.writeHead(
-      status,
-      redaction && found ? headers.map((part) => redaction.text(part)) : headers,
-    );
-    // What of the body came with the head goes out with it; a head without goes at once.
-    process.nextTick(() => {
-      if (!this.#begun && !this.#response.destroyed) this.#response.flushHeaders();
-    });
+    this.#writer.head(status, headers);
   }
 
   #interim(controller: Dispatcher.DispatchController): void {
@@ -191,7 +171,7 @@ class Relay implements Dispatcher.DispatchHandler {
       if (!this.#held.answer.add(chunk)) this.#judgeUnread(controller);
       return;
     }
-    if (this.#write(chunk)) return;
+    if (this.#writer.write(chunk)) return;
     controller.pause();
     this.#response.once('drain', () => controller.resume());
   }
@@ -201,7 +181,7 @@ class Relay implements Dispatcher.DispatchHandler {
     controller.pause();
     this.#judged(undefined, () => {
       const answer = this.#release();
-      if (answer && answer.byteLength > 0) this.#write(answer);
+      if (answer && answer.byteLength > 0) this.#writer.write(answer);
       controller.resume();
     });
   }
@@ -222,32 +202,11 @@ class Relay implements Dispatcher.DispatchHandler {
   #release(): Buffer | undefined {
     const held = this.#held;
     this.#held = undefined;
-    if (held && !this.#gone) this.#writeHead(held.head.status, held.head.headers);
+    if (held && !this.#gone) this.#writer.head(held.head.status, held.head.headers);
     return held?.answer.take();
   }
 
-  /** Passes on what is clean; a possible beginning of a secret waits for what follows, but not for long. */
-  #write(chunk: Buffer): boolean {
-    if (!this.#search) {
-      this.#begun = true;
-      return this.#response.write(chunk);
-    }
-    clearTimeout(this.#idle);
-    const clean = this.#search.push(chunk);
-    if (this.#search.holds()) this.#idle = setTimeout(() => this.#flush(), holdMs);
-    if (clean.byteLength === 0) return true;
-    this.#begun = true;
-    return this.#response.write(clean);
-  }
-
-  #flush(): void {
-    clearTimeout(this.#idle);
-    const left = this.#search?.rest();
-    if (left && left.byteLength > 0 && !this.#response.destroyed) this.#response.write(left);
-  }
-
   onResponseEnd(_controller: Dispatcher.DispatchController, trailers: IncomingHttpHeaders): void {
-    this.#begun = true;
     const held = this.#held?.answer.take();
     if (!held) {
       this.#ended(trailers);
@@ -255,27 +214,20 @@ class Relay implements Dispatcher.DispatchHandler {
     }
     this.#judged(held, () => {
       this.#release();
-      this.#write(held);
+      this.#writer.write(held);
       this.#ended(trailers);
     });
   }
 
   #ended(trailers: IncomingHttpHeaders): void {
-    this.#flush();
-    this.#trailers(trailers);
     this.#reader?.end();
     this.#response.off('close', this.#onClose);
-    if (!this.#discarded) this.#response.end();
+    if (!this.#discarded) this.#writer.end(trailers);
     this.#finish(this.#discarded ? 'discarded' : 'sent');
   }
 
-  #trailers(trailers: IncomingHttpHeaders): void {
-    const kept = forwardedTrailers(trailers, (value) => this.#redaction?.text(value) ?? value);
-    if (kept.length > 0 && !this.#discarded) this.#response.addTrailers(kept);
-  }
-
   onResponseError(_controller: Dispatcher.DispatchController | undefined, error: Error): void {
-    clearTimeout(this.#idle);
+    this.#writer.drop();
     this.#response.off('close', this.#onClose);
     this.#held?.answer.take();
     this.#held = undefined;

@@ -73,9 +73,9 @@ export class Http2Response implements ClientResponse {
     }
   }
 
-  end(chunk?: Buffer): void {
+  end(chunk?: Buffer | string, encoding: BufferEncoding = 'utf8'): void {
     if (this.destroyed || this.#stream.writableEnded) return;
-    if (chunk) this.#stream.end(chunk);
+    if (chunk) this.#stream.end(chunk, encoding);
     else this.#stream.end();
   }
 

@@ -50,8 +50,10 @@ export async function listedPassage(
       placeholder: credential.detail.variable?.placeholder ?? '',
       value: (await open(credential)).value ?? '',
     });
-    const inHead = await Promise.all(asked.head.map(variable));
-    const inBody = await Promise.all(asked.body.map(variable));
+    const openAll = (of: readonly ReadVaultCredential[]) =>
+      of.length > 0 ? Promise.all(of.map(variable)) : [];
+    const inHead = await openAll(asked.head);
+    const inBody = await openAll(asked.body);
     const body = await bodyWith(asking, inBody, chosen?.kind === 'mcp_oauth');
     const headers = withVariables(body.headers, asking.sent, inHead);
     const secret = chosen && chosen.kind !== 'mcp_oauth' ? await open(chosen) : undefined;

@@ -49,31 +49,29 @@ export async function passOn(
 ): Promise<void> {
   const { method, body, route, renew } = passage;
   let redaction = parts.redactions.for(passage.secrets ?? []);
-  const input = {
-    dispatcher: pools.for(route, passage.http2),
-    method,
-    path: route.path,
-    body,
-    response,
-    reader: passage.reader,
-    silence,
-    budget: parts.budget,
-    ...(passage.answered ? { answered: passage.answered } : {}),
-    ...(passage.hold ? { hold: passage.hold } : {}),
-  };
-  // What is compressed could not be searched or judged.
-  const readable = (headers: string[]) =>
-    redaction.active || passage.hold ? withHeader(headers, 'accept-encoding', 'identity') : headers;
-  let result = await forward({
-    ...input,
-    redaction,
-    headers: readable(passage.headers),
-    ...(renew ? { discard: refusesToken } : {}),
-  });
+  const ask = (headers: string[], discard?: typeof refusesToken) =>
+    forward({
+      dispatcher: pools.for(route, passage.http2),
+      method,
+      path: route.path,
+      body,
+      response,
+      reader: passage.reader,
+      silence,
+      budget: parts.budget,
+      answered: passage.answered,
+      hold: passage.hold,
+      redaction,
+      // What is compressed could not be searched or judged.
+      headers:
+        redaction.active || passage.hold ? withHeader(headers, 'accept-encoding', 'identity') : headers,
+      discard,
+    });
+  let result = await ask(passage.headers, renew && refusesToken);
   if (result.outcome === 'discarded' && renew) {
     const renewed = await renew();
     redaction = parts.redactions.for([...(passage.secrets ?? []), ...renewed.secrets]);
-    result = await forward({ ...input, redaction, headers: readable(renewed.headers) });
+    result = await ask(renewed.headers);
   }
   const refusal =
     result.outcome === 'failed'
@@ -93,11 +91,7 @@ export async function passOn(
     credential: passage.credential,
     decision: result.outcome === 'cut' ? 'failed' : 'allowed',
     ...(passage.reader?.usage ? { usage: passage.reader.usage } : {}),
-    rule: [
-      passage.rule,
-      ...(result.cutBy ? [`cut:${result.cutBy}`] : []),
-      ...(redaction.hits > 0 ? [`redacted:${redaction.hits}`] : []),
-    ].join(' '),
+    rule: `${passage.rule}${result.cutBy ? ` cut:${result.cutBy}` : ''}${redaction.hits > 0 ? ` redacted:${redaction.hits}` : ''}`,
   });
 }
 

@@ -74,6 +74,7 @@ export function withVariables(
   sent: readonly string[],
   variables: readonly OpenVariable[],
 ): string[] {
+  if (variables.length === 0) return headers;
   let out = headers;
   for (let i = 0; i + 1 < sent.length; i += 2) {
     const name = sent[i] ?? '';
