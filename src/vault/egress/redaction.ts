@@ -2,6 +2,7 @@ import { secretForms } from '../secret-forms.ts';
 
 /** A secret that was replaced stays in memory until so many others came. */
 const maxMade = 200;
+const nothing = Buffer.alloc(0);
 
 /** Finds secrets in what goes by, in any of their usual forms, and puts as many `*` in their place. */
 export class Redaction {
@@ -65,8 +66,12 @@ export class Redaction {
     for (let at = Math.max(0, text.length - this.#longest + 1); at < text.length; at++) {
       const forms = this.#beginnings[text.charCodeAt(at)];
       if (!forms) continue;
-      const end = text.slice(at);
-      if (forms.some((form) => form.length > end.length && form.startsWith(end))) return end.length;
+      const length = text.length - at;
+      for (const form of forms) {
+        // Most differ in their second character already.
+        if (length > 1 && form.charCodeAt(1) !== text.charCodeAt(at + 1)) continue;
+        if (form.length > length && form.startsWith(text.slice(at))) return length;
+      }
     }
     return 0;
   }
@@ -85,6 +90,7 @@ export class Redaction {
         return untouched ? chunk : Buffer.from(clean.slice(0, clean.length - held), 'latin1');
       },
       rest: () => {
+        if (carry === '') return nothing;
         const left = Buffer.from(carry, 'latin1');
         carry = '';
         return left;
