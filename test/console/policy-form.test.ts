@@ -8,6 +8,7 @@ import {
   policyOf,
 } from '../../console/src/publications/policy-form.ts';
 import { approvalsPolicy, authorityPolicy, limitsPolicy, readPolicy } from '../../src/capabilities/policy.ts';
+import { policyInput } from '../../src/gateway/rest/publications.ts';
 
 const empty = formOf({});
 const withForm = (change: Partial<PolicyForm>) => policyOf({ ...empty, ...change });
@@ -21,11 +22,14 @@ describe('the form of a policy', () => {
 
   it('gives back what was stored, whatever it was', () => {
     const stored: Policy = {
-      allowed_hosts: ['example.com', '*.example.org'],
+      allowed_hosts: ['example.com', '*.example.org', 'example.net:8443'],
+      passthrough_hosts: ['pinned.example.com'],
+      environment_id: 'env_1',
       vault_ids: ['vlt_1'],
       authority: {
         who: 'listed',
         people: ['U1', 'U2'],
+        teams: ['acme/maintainers'],
         places: ['C1'],
         guests: 'allow',
         external: 'ignore',
@@ -40,6 +44,16 @@ describe('the form of a policy', () => {
     expect(authorityPolicy.safeParse(stored.authority).success).toBe(true);
     expect(approvalsPolicy.safeParse(stored.approvals).success).toBe(true);
     expect(limitsPolicy.safeParse(stored.limits).success).toBe(true);
+    // What it had no field for, it would drop when it is saved.
+    const keys = (all: object | undefined) => Object.keys(all ?? {}).sort();
+    expect(keys(stored)).toEqual(keys(policyInput.shape));
+    expect(keys(stored.authority)).toEqual(keys(authorityPolicy.shape));
+    expect(keys(stored.approvals)).toEqual(keys(approvalsPolicy.shape));
+    expect(keys(stored.limits)).toEqual(keys(limitsPolicy.shape));
+  });
+
+  it('takes teams alone as a list', () => {
+    expect(withForm({ who: 'listed', teams: 'acme/maintainers' }).problems).toEqual({});
   });
 
   it('reads lists by line and by comma, each entry once', () => {
@@ -59,6 +73,7 @@ describe('the form of a policy', () => {
     ['allowedHosts', { allowedHosts: 'https://example.com' }],
     ['allowedHosts', { allowedHosts: 'localhost' }],
     ['allowedHosts', { allowedHosts: '127.0.0.1' }],
+    ['passthroughHosts', { passthroughHosts: 'example.com:8443' }],
   ])('says what is wrong beside %s', (field, change) => {
     expect(Object.keys(withForm(change).problems)).toEqual([field]);
   });

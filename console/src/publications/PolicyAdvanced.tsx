@@ -1,15 +1,28 @@
 import { type ReactNode, useState } from 'react';
-import type { Vault } from './api.ts';
-import { CheckField, ListField, NumberField, type PolicyPartProps } from './PolicyFields.tsx';
+import type { Environment, Vault } from './api.ts';
+import {
+  CheckField,
+  ChoiceField,
+  ListField,
+  NumberField,
+  type PolicyPartProps,
+  typed,
+} from './PolicyFields.tsx';
 
 /** Limits, the network, and credentials: what most leave as it is. Open where something is wrong in it. */
-export function PolicyAdvanced({ vaults, form, problems, set }: PolicyPartProps & { vaults: Vault[] }) {
+export function PolicyAdvanced({
+  vaults,
+  environments,
+  ...part
+}: PolicyPartProps & { vaults: Vault[]; environments: Environment[] }) {
+  const { form, problems, set } = part;
   const limitIsWrong =
     problems.turnsPerAnchorPerHour ??
     problems.turnsPerHour ??
     problems.botMessagesPerHour ??
     problems.maxHops;
-  const networkIsWrong = problems.allowedHosts ?? problems.vaultIds;
+  const networkIsWrong =
+    problems.allowedHosts ?? problems.passthroughHosts ?? problems.environmentId ?? problems.vaultIds;
   return (
     <>
       <Folded title="Limits" wrong={limitIsWrong !== undefined}>
@@ -21,34 +34,16 @@ export function PolicyAdvanced({ vaults, form, problems, set }: PolicyPartProps 
             id="turns-anchor"
             label="In one thread or issue, per hour"
             usual={60}
-            value={form.turnsPerAnchorPerHour}
-            problem={problems.turnsPerAnchorPerHour}
-            change={(value) => set('turnsPerAnchorPerHour', value)}
+            {...typed(part, 'turnsPerAnchorPerHour')}
           />
-          <NumberField
-            id="turns"
-            label="In all, per hour"
-            usual={600}
-            value={form.turnsPerHour}
-            problem={problems.turnsPerHour}
-            change={(value) => set('turnsPerHour', value)}
-          />
+          <NumberField id="turns" label="In all, per hour" usual={600} {...typed(part, 'turnsPerHour')} />
           <NumberField
             id="bot-messages"
             label="From one bot in a thread, per hour"
             usual={10}
-            value={form.botMessagesPerHour}
-            problem={problems.botMessagesPerHour}
-            change={(value) => set('botMessagesPerHour', value)}
+            {...typed(part, 'botMessagesPerHour')}
           />
-          <NumberField
-            id="hops"
-            label="Agents one after another"
-            usual={4}
-            value={form.maxHops}
-            problem={problems.maxHops}
-            change={(value) => set('maxHops', value)}
-          />
+          <NumberField id="hops" label="Agents one after another" usual={4} {...typed(part, 'maxHops')} />
         </div>
       </Folded>
       <Folded title="Network and credentials" wrong={networkIsWrong !== undefined}>
@@ -59,11 +54,23 @@ export function PolicyAdvanced({ vaults, form, problems, set }: PolicyPartProps 
         <ListField
           id="hosts"
           label="Other hosts"
-          hint="Names, one per line; *.example.com means all below it."
+          hint="Names, one per line; *.example.com means all below it, example.com:8443 that port."
           placeholder={'api.example.com\n*.example.org'}
-          value={form.allowedHosts}
-          problem={problems.allowedHosts}
-          change={(value) => set('allowedHosts', value)}
+          {...typed(part, 'allowedHosts')}
+        />
+        <ListField
+          id="passthrough"
+          label="Hosts whose TLS is left alone"
+          hint="For clients that accept the host's own certificate only. They get no credential."
+          {...typed(part, 'passthroughHosts')}
+        />
+        <ChoiceField
+          id="environment"
+          label="Environment of its sessions"
+          hint="What they may reach beside the hosts here. Environments are made over the API."
+          none="None"
+          choices={environments}
+          {...typed(part, 'environmentId')}
         />
         <fieldset className="policy-checks">
           <legend>Vaults whose credentials it uses</legend>

@@ -1,7 +1,8 @@
-import { CheckField, ListField, NumberField, type PolicyPartProps } from './PolicyFields.tsx';
+import { CheckField, ListField, NumberField, type PolicyPartProps, typed } from './PolicyFields.tsx';
 
 /** Who decides over what the agent asks leave for. */
-export function PolicyApprovals({ form, problems, set }: PolicyPartProps) {
+export function PolicyApprovals(part: PolicyPartProps) {
+  const { form, set } = part;
   return (
     <fieldset className="policy-part">
       <legend>Who approves</legend>
@@ -10,26 +11,15 @@ export function PolicyApprovals({ form, problems, set }: PolicyPartProps) {
         id="approvers"
         label="Only these people"
         hint="As on the list above. Empty: anybody with authority."
-        value={form.approvers}
-        problem={problems.approvers}
-        change={(value) => set('approvers', value)}
+        {...typed(part, 'approvers')}
       />
       <div className="policy-pair">
-        <NumberField
-          id="needed"
-          label="How many must approve"
-          usual={1}
-          value={form.needed}
-          problem={problems.needed}
-          change={(value) => set('needed', value)}
-        />
+        <NumberField id="needed" label="How many must approve" usual={1} {...typed(part, 'needed')} />
         <NumberField
           id="expires"
           label="Ends by itself after, minutes"
           usual={60}
-          value={form.expiresMinutes}
-          problem={problems.expiresMinutes}
-          change={(value) => set('expiresMinutes', value)}
+          {...typed(part, 'expiresMinutes')}
         />
       </div>
       <CheckField

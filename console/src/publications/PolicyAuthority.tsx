@@ -1,10 +1,11 @@
 import type { Provider } from './api.ts';
-import { CheckField, ListField, type PolicyPartProps } from './PolicyFields.tsx';
+import { CheckField, ListField, type PolicyPartProps, typed } from './PolicyFields.tsx';
 import type { PolicyForm } from './policy-form.ts';
 import { policyWords } from './policy-words.ts';
 
 /** Who may set the agent to work, and where. */
-export function PolicyAuthority({ provider, form, problems, set }: PolicyPartProps & { provider: Provider }) {
+export function PolicyAuthority({ provider, ...part }: PolicyPartProps & { provider: Provider }) {
+  const { form, set } = part;
   const words = policyWords[provider];
   const choices: { who: PolicyForm['who']; label: string; hint: string }[] = [
     { who: 'default', label: words.authority, hint: 'And whoever is on the list below.' },
@@ -34,18 +35,23 @@ export function PolicyAuthority({ provider, form, problems, set }: PolicyPartPro
         label="People on the list"
         hint={`${words.people} They have authority, whatever their role is.`}
         placeholder={words.peopleExample}
-        value={form.people}
-        problem={problems.people}
-        change={(value) => set('people', value)}
+        {...typed(part, 'people')}
       />
+      {words.teams && (
+        <ListField
+          id="teams"
+          label="Teams on the list"
+          hint={words.teams}
+          placeholder="acme/maintainers"
+          {...typed(part, 'teams')}
+        />
+      )}
       <ListField
         id="places"
         label={words.places}
         hint={words.placesHint}
         placeholder={words.placesExample}
-        value={form.places}
-        problem={problems.places}
-        change={(value) => set('places', value)}
+        {...typed(part, 'places')}
       />
       {form.who !== 'listed' && (
         <fieldset className="policy-checks">

@@ -8,6 +8,15 @@ export interface PolicyPartProps {
   set: <Name extends keyof PolicyForm>(name: Name, value: PolicyForm[Name]) => void;
 }
 
+type Numbers = 'botMessagesPerHour' | 'maxHops' | 'needed' | 'expiresMinutes';
+type Lists = 'people' | 'teams' | 'places' | 'approvers' | 'allowedHosts' | 'passthroughHosts';
+type Typed = Numbers | Lists | 'turnsPerAnchorPerHour' | 'turnsPerHour' | 'environmentId';
+
+/** What ties a field to what is typed into it: its value, what is wrong with it, and how it changes. */
+export function typed({ form, problems, set }: PolicyPartProps, name: Typed) {
+  return { value: form[name], problem: problems[name], change: (value: string) => set(name, value) };
+}
+
 interface FieldProps {
   id: string;
   label: string;
@@ -75,6 +84,35 @@ export function NumberField({ value, change, usual, ...field }: TextProps & { us
         aria-describedby={describedBy(field)}
         onChange={(event) => change(event.target.value)}
       />
+    </Around>
+  );
+}
+
+/** One of several, or none. */
+export function ChoiceField({
+  value,
+  change,
+  none,
+  choices,
+  ...field
+}: TextProps & { none: string; choices: readonly { id: string; name: string }[] }) {
+  return (
+    <Around {...field}>
+      <select
+        id={field.id}
+        value={value}
+        aria-invalid={field.problem ? true : undefined}
+        aria-describedby={describedBy(field)}
+        onChange={(event) => change(event.target.value)}
+      >
+        <option value="">{none}</option>
+        {choices.map(({ id, name }) => (
+          <option key={id} value={id}>
+            {name}
+          </option>
+        ))}
+        {value !== '' && choices.every(({ id }) => id !== value) && <option value={value}>{value}</option>}
+      </select>
     </Around>
   );
 }

@@ -3,7 +3,7 @@ import { ApiError } from '../api.ts';
 import { useAction } from '../live/useAction.ts';
 import { usePolled } from '../live/usePolled.ts';
 import { ErrorNote } from '../ui/ErrorNote.tsx';
-import { listVaults, type Setup, saveSettings } from './api.ts';
+import { listEnvironments, listVaults, type Setup, saveSettings } from './api.ts';
 import { PolicyAdvanced } from './PolicyAdvanced.tsx';
 import { PolicyApprovals } from './PolicyApprovals.tsx';
 import { PolicyAuthority } from './PolicyAuthority.tsx';
@@ -19,6 +19,10 @@ export function PolicySettings({ setup, refresh }: { setup: Setup; refresh: () =
   const { busy, problem, run } = useAction();
   const { value: vaults } = usePolled(
     useCallback(() => listVaults(), []),
+    null,
+  );
+  const { value: environments } = usePolled(
+    useCallback(() => listEnvironments(), []),
     null,
   );
   const form = edited ?? formOf(setup.policy);
@@ -60,7 +64,7 @@ export function PolicySettings({ setup, refresh }: { setup: Setup; refresh: () =
       <h3 id="policy-title">Who may use it</h3>
       <PolicyAuthority provider={setup.provider} {...part} />
       <PolicyApprovals {...part} />
-      <PolicyAdvanced vaults={vaults ?? []} {...part} />
+      <PolicyAdvanced vaults={vaults ?? []} environments={environments ?? []} {...part} />
       {problem && <ErrorNote message={problem} />}
       {wrong && <p className="field-problem">Something above is not right yet.</p>}
       <div className="form-actions">

@@ -65,6 +65,11 @@ export interface Agent {
   name: string;
 }
 
+export interface Environment {
+  id: string;
+  name: string;
+}
+
 export interface Vault {
   id: string;
   display_name: string;
@@ -126,6 +131,9 @@ export const approveDifference = (id: string, difference: string) =>
 
 export const rejectDifference = (id: string) =>
   callServer<Publication>('POST', at(id, '/capabilities/reject'), {});
+
+export const listEnvironments = () =>
+  callServer<{ data: Environment[] }>('GET', '/v1/environments?limit=100').then(({ data }) => data);
 
 export const listVaults = () =>
   callServer<{ data: Vault[] }>('GET', '/v1/vaults?limit=100').then(({ data }) => data);

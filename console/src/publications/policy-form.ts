@@ -1,10 +1,13 @@
 /** A publication's policy as the API has it; what is left out has its default. */
 export interface Policy {
   allowed_hosts?: string[];
+  passthrough_hosts?: string[];
+  environment_id?: string;
   vault_ids?: string[];
   authority?: {
     who?: 'default' | 'everyone' | 'listed';
     people?: string[];
+    teams?: string[];
     places?: string[];
     guests?: Choice;
     external?: Choice;
@@ -21,6 +24,7 @@ type Choice = 'ignore' | 'allow';
 export interface PolicyForm {
   who: 'default' | 'everyone' | 'listed';
   people: string;
+  teams: string;
   places: string;
   guests: boolean;
   external: boolean;
@@ -34,6 +38,9 @@ export interface PolicyForm {
   turnsPerAnchorPerHour: string;
   turnsPerHour: string;
   allowedHosts: string;
+  passthroughHosts: string;
+  /** Empty for none. */
+  environmentId: string;
   vaultIds: string[];
 }
 
@@ -44,6 +51,7 @@ export type PolicyProblems = Partial<Record<keyof PolicyForm, string>>;
 const paths: Record<keyof PolicyForm, string> = {
   who: 'policy.authority.who',
   people: 'policy.authority.people',
+  teams: 'policy.authority.teams',
   places: 'policy.authority.places',
   guests: 'policy.authority.guests',
   external: 'policy.authority.external',
@@ -57,6 +65,8 @@ const paths: Record<keyof PolicyForm, string> = {
   turnsPerAnchorPerHour: 'policy.limits.turns_per_anchor_per_hour',
   turnsPerHour: 'policy.limits.turns_per_hour',
   allowedHosts: 'policy.allowed_hosts',
+  passthroughHosts: 'policy.passthrough_hosts',
+  environmentId: 'policy.environment_id',
   vaultIds: 'policy.vault_ids',
 };
 
@@ -68,6 +78,7 @@ export function formOf(policy: Policy): PolicyForm {
   return {
     who: authority.who ?? 'default',
     people: (authority.people ?? []).join('\n'),
+    teams: (authority.teams ?? []).join('\n'),
     places: (authority.places ?? []).join('\n'),
     guests: authority.guests === 'allow',
     external: authority.external === 'allow',
@@ -81,6 +92,8 @@ export function formOf(policy: Policy): PolicyForm {
     turnsPerAnchorPerHour: text(limits.turns_per_anchor_per_hour),
     turnsPerHour: text(limits.turns_per_hour),
     allowedHosts: (policy.allowed_hosts ?? []).join('\n'),
+    passthroughHosts: (policy.passthrough_hosts ?? []).join('\n'),
+    environmentId: policy.environment_id ?? '',
     vaultIds: policy.vault_ids ?? [],
   };
 }
@@ -98,7 +111,8 @@ const bounds: Partial<Record<keyof PolicyForm, readonly [number, number]>> = {
   turnsPerAnchorPerHour: [1, 10_000],
   turnsPerHour: [1, 100_000],
 };
-const hostPattern = /^(\*\.)?([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]{0,61}[a-z0-9]$/;
+const hostName = /^(\*\.)?([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]{0,61}[a-z0-9]$/;
+const port = /:\d{1,5}$/;
 
 /** What somebody typed as the policy that is saved, or what is wrong with it, field by field. Pure. */
 export function policyOf(form: PolicyForm): { policy: Policy; problems: PolicyProblems } {
@@ -116,13 +130,19 @@ export function policyOf(form: PolicyForm): { policy: Policy; problems: PolicyPr
   const people = entriesOf(form.people);
   const places = entriesOf(form.places);
   const approvers = entriesOf(form.approvers);
+  const teams = entriesOf(form.teams);
   const hosts = entriesOf(form.allowedHosts.toLowerCase());
-  if (form.who === 'listed' && people.length === 0) {
+  const passed = entriesOf(form.passthroughHosts.toLowerCase());
+  if (form.who === 'listed' && people.length === 0 && teams.length === 0) {
     problems.people = 'Nobody is on the list, so that nobody could address it.';
   }
-  const wrongHost = hosts.find((host) => !hostPattern.test(host));
+  const wrongHost = hosts.find((host) => !hostName.test(host.replace(port, '')));
   if (wrongHost !== undefined) {
-    problems.allowedHosts = `${wrongHost} is no host name, as example.com or *.example.com: leave out scheme, port and path.`;
+    problems.allowedHosts = `${wrongHost} is no host name, as example.com, *.example.com or example.com:8443: leave out scheme and path.`;
+  }
+  const wrongPassed = passed.find((host) => !hostName.test(host));
+  if (wrongPassed !== undefined) {
+    problems.passthroughHosts = `${wrongPassed} is no host name, as example.com or *.example.com: leave out scheme, port and path.`;
   }
   const needed = number('needed');
   if (needed !== undefined && approvers.length > 0 && needed > approvers.length) {
@@ -132,6 +152,7 @@ export function policyOf(form: PolicyForm): { policy: Policy; problems: PolicyPr
     authority: {
       who: form.who,
       ...(people.length > 0 ? { people } : {}),
+      ...(teams.length > 0 ? { teams } : {}),
       ...(places.length > 0 ? { places } : {}),
       guests: form.guests ? 'allow' : 'ignore',
       external: form.external ? 'allow' : 'ignore',
@@ -150,6 +171,8 @@ export function policyOf(form: PolicyForm): { policy: Policy; problems: PolicyPr
       ...given('turns_per_hour', number('turnsPerHour')),
     },
     ...(hosts.length > 0 ? { allowed_hosts: hosts } : {}),
+    ...(passed.length > 0 ? { passthrough_hosts: passed } : {}),
+    ...(form.environmentId ? { environment_id: form.environmentId } : {}),
     ...(form.vaultIds.length > 0 ? { vault_ids: form.vaultIds } : {}),
   };
   return { policy, problems };

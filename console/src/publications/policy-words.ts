@@ -7,6 +7,8 @@ export const policyWords: Record<
     authority: string;
     people: string;
     peopleExample: string;
+    /** Where the provider has teams of its own. */
+    teams?: string;
     places: string;
     placesHint: string;
     placesExample: string;
@@ -28,6 +30,7 @@ export const policyWords: Record<
     authority: 'People who may write to the repository',
     people: 'Logins, one per line.',
     peopleExample: 'octocat',
+    teams: 'As org/team-slug, one per line. Their members have authority.',
     places: 'Only in these repositories',
     placesHint: 'One per line. Empty: wherever it is installed.',
     placesExample: 'acme/widgets\nacme/*',

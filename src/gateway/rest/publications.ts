@@ -46,7 +46,8 @@ const hosts = z
       ),
   )
   .max(200);
-const policy = z.strictObject({
+/** What an admin sets for one publication. */
+export const policyInput = z.strictObject({
   allowed_hosts: z.array(allowedHost).max(200).optional(),
   /** Hosts whose TLS is left alone, for clients that accept the host's own certificate only. No credential there. */
   passthrough_hosts: hosts.optional(),
@@ -70,7 +71,7 @@ const createInput = z.strictObject({
   /** Left out, the guided flow makes the app: see `/v1/publications/{id}/setup`. */
   credentials: z.unknown().optional(),
   capabilities: capabilities.optional(),
-  policy: policy.optional(),
+  policy: policyInput.optional(),
   name: z.string().trim().min(1).max(80).optional(),
   /** GitHub: the organization that shall own the app. */
   owner: z
@@ -82,7 +83,7 @@ const createInput = z.strictObject({
 });
 
 /** What an admin may change. Capabilities are set as a whole: what is left out goes back to its default. */
-const updateInput = z.strictObject({ capabilities: capabilities.optional(), policy: policy.optional() });
+const updateInput = z.strictObject({ capabilities: capabilities.optional(), policy: policyInput.optional() });
 
 /** `/v1/publications`: publish headless, read, change what it may do, confirm again, unpublish. */
 export function publicationRoutes(
@@ -272,6 +273,6 @@ export function publicationRoutes(
 }
 
 /** What JSON holds of it: fields that were left out are not there. */
-function withoutUndefined(input: z.output<typeof policy>): PublicationPolicy {
+function withoutUndefined(input: z.output<typeof policyInput>): PublicationPolicy {
   return JSON.parse(JSON.stringify(input)) as PublicationPolicy;
 }
