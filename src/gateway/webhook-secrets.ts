@@ -1,6 +1,7 @@
 import type { Pool } from 'pg';
 import { readWebhookDoor } from '../store/inbox.ts';
 import type { ProviderName } from '../store/schema.ts';
+import { TimedCache } from '../vault/timed-cache.ts';
 import type { GatewaySecrets } from './secrets.ts';
 import { webhookSecretBinding } from './secrets.ts';
 
@@ -22,58 +23,39 @@ export interface WebhookSecretsOptions {
 
 const nothing: Promise<undefined> = Promise.resolve(undefined);
 
-interface Entry {
-  door: Promise<OpenDoor | undefined>;
-  until: number;
-}
-
 /**
  * Publication id → its opened signing secrets, remembered for a moment. What does not exist or is unpublished answers
  * undefined, and is remembered alike. Concurrent askers share one query; an error is not kept.
  */
 export class WebhookSecrets {
-  readonly #entries = new Map<string, Entry>();
+  readonly #doors: TimedCache<OpenDoor | undefined>;
   readonly #pool: Pool;
   readonly #secrets: GatewaySecrets;
   readonly #clock: () => Date;
-  readonly #options: WebhookSecretsOptions;
+  readonly #timeoutMs: number;
 
   constructor(pool: Pool, secrets: GatewaySecrets, clock: () => Date, options: WebhookSecretsOptions) {
     this.#pool = pool;
     this.#secrets = secrets;
     this.#clock = clock;
-    this.#options = options;
+    this.#timeoutMs = options.timeoutMs;
+    this.#doors = new TimedCache(options.ttlMs, options.maxEntries, () => clock().getTime());
   }
 
   /** Rejects when the database does not answer or a stored secret does not open. */
   find(publicationId: string): Promise<OpenDoor | undefined> {
     // What cannot be an id of ours is not looked for.
     if (!/^pub_[0-9a-z]{1,40}$/.test(publicationId)) return nothing;
-    const now = this.#clock();
-    const known = this.#entries.get(publicationId);
-    if (known && known.until > now.getTime()) return known.door;
-    const door = this.#read(publicationId, now);
-    const entry = { door, until: now.getTime() + this.#options.ttlMs };
-    // Set anew, so that the map's order is that of the last reading and the oldest is the first to go.
-    this.#entries.delete(publicationId);
-    this.#entries.set(publicationId, entry);
-    if (this.#entries.size > this.#options.maxEntries) {
-      const [oldest] = this.#entries.keys();
-      if (oldest !== undefined) this.#entries.delete(oldest);
-    }
-    door.catch(() => {
-      if (this.#entries.get(publicationId) === entry) this.#entries.delete(publicationId);
-    });
-    return door;
+    return this.#doors.get(publicationId, () => this.#read(publicationId, this.#clock()));
   }
 
   /** Forgets one publication, so that its change is seen at once by this process. */
   forget(publicationId: string): void {
-    this.#entries.delete(publicationId);
+    this.#doors.forget(publicationId);
   }
 
   async #read(publicationId: string, now: Date): Promise<OpenDoor | undefined> {
-    const door = await within(this.#options.timeoutMs, readWebhookDoor(this.#pool, publicationId, now));
+    const door = await within(this.#timeoutMs, readWebhookDoor(this.#pool, publicationId, now));
     if (!door || door.state === 'unpublished') return undefined;
     const { organizationId, provider } = door;
     // Its address exists before its secret: Slack asks it to prove itself while the app is being made.

@@ -1,3 +1,5 @@
+import { keepNewest } from '../vault/keep-newest.ts';
+
 export interface CacheOptions<T> {
   /** How long a value is believed. */
   ttlMs(value: T): number;
@@ -24,9 +26,7 @@ export function createCache<T>(options: CacheOptions<T>): Cache<T> {
         return known.value;
       }
       const entry = { value: load(), expiresAtMs: Number.POSITIVE_INFINITY };
-      entries.delete(key);
-      entries.set(key, entry);
-      if (entries.size > options.maxEntries) entries.delete(entries.keys().next().value ?? key);
+      keepNewest(entries, key, entry, options.maxEntries);
       try {
         const value = await entry.value;
         entry.expiresAtMs = options.now() + options.ttlMs(value);

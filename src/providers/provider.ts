@@ -8,7 +8,10 @@ import type {
   MessageAuthor,
   ProviderName,
 } from '../store/schema.ts';
+import type { OutboundRequest, RequestNeed } from '../vault/egress/provider-door.ts';
 import type { PublishFlow } from './publish-flow.ts';
+
+export type { BroughtText, OutboundRequest, RequestNeed } from '../vault/egress/provider-door.ts';
 
 /** A webhook request as it came: header names in lower case, the body's exact bytes. */
 export interface WebhookRequest {
@@ -230,36 +233,6 @@ export interface SplitCredentials {
     detail: Record<string, string>;
   };
 }
-
-/** An HTTP request at the second door, as the egress process parsed it. */
-export interface OutboundRequest {
-  method: string;
-  /** Path as sent, without query. */
-  path: string;
-  query: URLSearchParams;
-}
-
-/** The capability that a request needs, and what it touches. The egress process has the same shape, and says what each field means. */
-export type RequestNeed =
-  | {
-      ok: true;
-      capability: Capability;
-      repository?: string;
-      place?: Record<string, string>;
-      brings?: BroughtText;
-      changes?: { ref: string; kind: 'update' | 'delete' } | { refIn: 'body' };
-    }
-  | { ok: false; reason: string };
-
-/** Whose text a read brings back. */
-export type BroughtText =
-  /** The answer names them; where it is in another form, the author of the pull request, where one is meant. */
-  | { by: 'named'; pull?: string }
-  /** Whoever wrote this pull request, and who can write to where it comes from. */
-  | { by: 'pull'; pull: string }
-  /** What only forks bring in from people who may not write here. */
-  | { by: 'forks' }
-  | { by: 'anybody' };
 
 /** One provider, whole. Its vendor's SDK stops here. */
 export interface ProviderAdapter {

@@ -2,6 +2,7 @@ import { createPrivateKey } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SignJWT } from 'jose';
 import { CredentialError, type OpenCredential } from './credential-store.ts';
+import { keepNewest } from './keep-newest.ts';
 
 /**
  * Signs as the App. GitHub wants `iat` in the past by its own clock and refuses `exp` beyond ten minutes
@@ -133,15 +134,11 @@ export class InstallationTokens {
     if (!waiting) {
       const entry = { credential, token: this.#request(credential, names), sessions: new Set<string>() };
       for (const each of known?.sessions ?? []) entry.sessions.add(each);
-      this.#tokens.set(key, entry);
+      keepNewest(this.#tokens, key, entry, maxTokens);
       entry.token.catch(() => {
         if (this.#tokens.get(key) === entry) this.#tokens.delete(key);
       });
       waiting = entry;
-      if (this.#tokens.size > maxTokens) {
-        const [oldest] = this.#tokens.keys();
-        if (oldest !== undefined) this.#tokens.delete(oldest);
-      }
     }
     if (sessionId !== undefined) waiting.sessions.add(sessionId);
     return (await waiting.token).value;

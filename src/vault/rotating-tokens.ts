@@ -1,5 +1,6 @@
 import { CredentialError, type CredentialStore, type OpenCredential } from './credential-store.ts';
 import { TokenError } from './github-app.ts';
+import { keepNewest } from './keep-newest.ts';
 import { TimedCache } from './timed-cache.ts';
 
 /** Sends one refreshing call: a form to the provider's token endpoint. */
@@ -139,12 +140,7 @@ export class RotatingTokens {
   }
 
   #remember(id: string, token: Remembered): Remembered {
-    this.#known.delete(id);
-    this.#known.set(id, token);
-    if (this.#known.size > maxRemembered) {
-      const [oldest] = this.#known.keys();
-      if (oldest !== undefined) this.#known.delete(oldest);
-    }
+    keepNewest(this.#known, id, token, maxRemembered);
     return token;
   }
 }

@@ -1,3 +1,5 @@
+import { keepNewest } from './keep-newest.ts';
+
 interface Entry<T> {
   value: Promise<T>;
   until: number;
@@ -23,12 +25,7 @@ export class TimedCache<T> {
     const known = this.#entries.get(key);
     if (known && known.until > this.#now()) return known.value;
     const entry: Entry<T> = { value: read(), until: this.#now() + this.#ttlMs };
-    this.#entries.delete(key);
-    this.#entries.set(key, entry);
-    if (this.#entries.size > this.#maxEntries) {
-      const [oldest] = this.#entries.keys();
-      if (oldest !== undefined) this.#entries.delete(oldest);
-    }
+    keepNewest(this.#entries, key, entry, this.#maxEntries);
     entry.value.catch(() => {
       if (this.#entries.get(key) === entry) this.#entries.delete(key);
     });

@@ -5,6 +5,7 @@ import type { Database, Transaction } from '../store/connection.ts';
 import { withOrganization } from '../store/organization.ts';
 import { credentials } from '../store/schema.ts';
 import { CredentialError } from './credential-store.ts';
+import { keepNewest } from './keep-newest.ts';
 import { organizationPublicKey, type RootKeys, writingKey } from './keys.ts';
 import { type RefreshOutcome, readRefresh, refreshRequest, type TokenAnswer } from './refresh-request.ts';
 import { credentialBinding, openCredential, sealCredential } from './seal.ts';
@@ -256,12 +257,7 @@ export class VaultTokens {
   }
 
   #keep(id: string, held: Held): void {
-    this.#held.delete(id);
-    this.#held.set(id, held);
-    if (this.#held.size > maxHeld) {
-      const [oldest] = this.#held.keys();
-      if (oldest !== undefined) this.#held.delete(oldest);
-    }
+    keepNewest(this.#held, id, held, maxHeld);
   }
 }
 

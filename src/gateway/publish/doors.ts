@@ -6,6 +6,7 @@ import { ProviderError } from '../../providers/provider.ts';
 import type { CreateRequest } from '../../providers/publish-flow.ts';
 import { providerTitles } from '../../store/provider-titles.ts';
 import type { ProviderName } from '../../store/schema.ts';
+import { keepNewest } from '../../vault/keep-newest.ts';
 import type { GatewayEnv } from '../authentication.ts';
 import { ApiError } from '../errors.ts';
 import { confirmPublication } from './confirm.ts';
@@ -200,8 +201,7 @@ async function bare(
   const known = publicationId && /^pub_[0-9a-z]{1,40}$/.test(publicationId) ? publicationId : undefined;
   const organizationId = known && (await organizationOf(deps, known));
   if (known && organizationId && now - (lastBare.get(known) ?? 0) >= bareConfirmEveryMs) {
-    lastBare.set(known, now);
-    if (lastBare.size > 1_000) lastBare.delete(lastBare.keys().next().value ?? '');
+    keepNewest(lastBare, known, now, 1_000);
     try {
       const settled = await confirmPublication(deps, organizationId, known);
       if (settled.state === 'live') return await installed(c, deps, settled);

@@ -1,5 +1,6 @@
+import { mayAddressBy } from '../people.ts';
 import type { ProviderAdapter } from '../provider.ts';
-import { createLinearPeople, createMayAddress } from './authority.ts';
+import { createLinearPeople } from './authority.ts';
 import { splitCredentials, whoAmI } from './install.ts';
 import { linearPlaces } from './places.ts';
 import { presence } from './presence.ts';
@@ -16,7 +17,7 @@ export function createLinearAdapter(now: () => number = Date.now): ProviderAdapt
     apiHosts: ['api.linear.app'],
     webhook,
     signals,
-    mayAddress: createMayAddress(people),
+    mayAddress: mayAddressBy(people),
     ...linearPlaces(people, now),
     placeNames: ({ identifier }) => (identifier ? [identifier.replace(/-\d+$/, '')] : []),
     splitCredentials,

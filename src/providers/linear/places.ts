@@ -1,7 +1,7 @@
 import type { Audience } from '../../store/schema.ts';
 import { createCache } from '../cache.ts';
+import type { People } from '../people.ts';
 import type { Place, ProviderAdapter, ProviderContext } from '../provider.ts';
-import type { LinearPeople } from './authority.ts';
 import { callLinear, linearClient } from './client.ts';
 
 type PlaceRules = Required<Pick<ProviderAdapter, 'audience' | 'canSee' | 'writerOf'>>;
@@ -11,7 +11,7 @@ const pageSize = 250;
 const maxPages = 20;
 
 /** Who sees an issue and who wrote it, by Linear's own word. What is about no issue is seen by the workspace. */
-export function linearPlaces(people: LinearPeople, now: () => number): PlaceRules {
+export function linearPlaces(people: People, now: () => number): PlaceRules {
   const known = createCache<Audience>({ ttlMs: () => rememberedMs, maxEntries: 5_000, now });
   const audience: PlaceRules['audience'] = (context, { issue_id }) => {
     if (!issue_id) return Promise.resolve('workspace');
@@ -37,8 +37,8 @@ export function linearPlaces(people: LinearPeople, now: () => number): PlaceRule
       const issue = await callLinear('the issue', () => linearClient(context.fetch).issue(issue_id));
       const { creatorId } = issue;
       if (!creatorId) return undefined;
-      const { name, isApp } = await people.person(context, creatorId);
-      return { author: { id: creatorId, name, kind: isApp ? 'bot' : 'person' } };
+      const { name, isBot } = await people.person(context, creatorId);
+      return { author: { id: creatorId, name, kind: isBot ? 'bot' : 'person' } };
     },
   };
 }

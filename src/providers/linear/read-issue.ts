@@ -1,7 +1,7 @@
 import type { Comment } from '@linear/sdk';
+import type { People } from '../people.ts';
 import { type ProviderContext, ProviderError, type ToolResult, type ToolTarget } from '../provider.ts';
 import { excerpt, renderTranscript, type TranscriptEntry, writersOf } from '../transcript.ts';
-import type { LinearPeople } from './authority.ts';
 import { callLinear, linearClient } from './client.ts';
 import { issueOf } from './send.ts';
 
@@ -17,7 +17,7 @@ const maxDescriptionCharacters = 30_000;
 export async function readIssue(
   context: ProviderContext,
   target: ToolTarget,
-  people: LinearPeople,
+  people: People,
   inTeam?: string,
 ): Promise<ToolResult> {
   const id = issueOf(target);
@@ -76,8 +76,8 @@ async function commentsOf(issue: CommentPages): Promise<{ comments: Comment[]; h
 async function namesOf(
   context: ProviderContext,
   userIds: readonly (string | null | undefined)[],
-  people: LinearPeople,
-): Promise<Map<string, { name: string; isApp: boolean }>> {
+  people: People,
+): Promise<Map<string, { name: string; isBot: boolean }>> {
   const asked = [...new Set(userIds.filter((id) => typeof id === 'string'))].slice(0, maxNamesAsked);
   // A name that cannot be had leaves the id.
   const answers = await Promise.allSettled(asked.map((id) => people.person(context, id)));
@@ -88,7 +88,7 @@ async function namesOf(
 
 function entryOf(
   context: ProviderContext,
-  names: ReadonlyMap<string, { name: string; isApp: boolean }>,
+  names: ReadonlyMap<string, { name: string; isBot: boolean }>,
   written: {
     id: string;
     userId: string | null | undefined;
@@ -103,7 +103,7 @@ function entryOf(
   return {
     id: written.id,
     author: known?.name ?? botName ?? userId ?? 'unknown',
-    kind: isOwn ? 'you' : known?.isApp || (!userId && botName) ? 'bot' : 'person',
+    kind: isOwn ? 'you' : known?.isBot || (!userId && botName) ? 'bot' : 'person',
     at: written.at.toISOString(),
     text: written.text,
     ...(userId ? { authorId: userId } : {}),

@@ -1,7 +1,7 @@
 import { z } from 'zod';
+import type { People } from '../people.ts';
 import type { Place, ProviderTool } from '../provider.ts';
 import { approvalTools } from './approval.ts';
-import type { LinearPeople } from './authority.ts';
 import { createIssueTool } from './create-issue.ts';
 import { readIssue } from './read-issue.ts';
 import { type ActivityType, addActivity, comment, findActivity, findComment } from './send.ts';
@@ -36,7 +36,7 @@ const say = (type: ActivityType) =>
   }) satisfies Partial<ProviderTool>;
 
 /** What can be done in Linear. */
-export function linearTools(people: LinearPeople): readonly ProviderTool[] {
+export function linearTools(people: People): readonly ProviderTool[] {
   return [
     {
       ...say('response'),

@@ -1,40 +1,12 @@
-import { createCache } from '../cache.ts';
-import type { Judgement, ProviderAdapter, ProviderContext } from '../provider.ts';
+import { createPeople, type Objection, type People, type Person } from '../people.ts';
+import type { ProviderContext } from '../provider.ts';
 import { callSlack, slackClient, slackErrorName } from './client.ts';
 
-/** What Slack says of somebody, as far as it matters who may instruct the agent. */
-export interface SlackPerson {
-  id: string;
-  name: string;
-  isBot: boolean;
-  /** Why this person has no authority; undefined when they have. */
-  objection: Objection | undefined;
-}
+/** People of Slack, asked for by `users.info`. */
+export const createSlackPeople = (now: () => number): People => createPeople(now, ask);
 
-export type Objection = Pick<Extract<Judgement, { allowed: false }>, 'kind' | 'detail'>;
-
-export interface SlackPeople {
-  /** Asks `users.info`, or the memory of it. Throws a ProviderError when Slack does not answer. */
-  person(context: ProviderContext, userId: string, options?: { fresh?: boolean }): Promise<SlackPerson>;
-}
-
-/** People of all installations, each remembered for 5 min; who may not instruct, for 1 min only. */
-export function createSlackPeople(now: () => number): SlackPeople {
-  const cache = createCache<SlackPerson>({
-    ttlMs: (person) => (person.objection ? 60_000 : 300_000),
-    maxEntries: 10_000,
-    now,
-  });
-  return {
-    person(context, userId, options) {
-      const { workspaceId, userId: botUserId } = context.identity;
-      return cache.get(`${workspaceId}:${botUserId}:${userId}`, () => ask(context, userId), options);
-    },
-  };
-}
-
-async function ask(context: ProviderContext, userId: string): Promise<SlackPerson> {
-  const unknown: SlackPerson = {
+async function ask(context: ProviderContext, userId: string): Promise<Person> {
+  const unknown: Person = {
     id: userId,
     name: userId,
     isBot: false,
@@ -66,6 +38,7 @@ interface SlackUserFlags {
   enterprise_user?: { teams?: string[] };
 }
 
+/** Full members of the installing workspace have authority; nobody else has. */
 function objectionTo(user: SlackUserFlags, isBot: boolean, workspaceId: string): Objection | undefined {
   if (user.deleted) return { kind: 'unknown', detail: 'their account is deactivated' };
   if (isBot) return { kind: 'bot', detail: 'they are a bot' };
@@ -79,15 +52,4 @@ function objectionTo(user: SlackUserFlags, isBot: boolean, workspaceId: string):
     return { kind: 'guest', detail: 'they are a guest of this workspace' };
   }
   return undefined;
-}
-
-/** Full members of the installing workspace have authority; nobody else has. */
-export function createMayAddress(people: SlackPeople): ProviderAdapter['mayAddress'] {
-  return async (context, { author }, options) => {
-    if (author.kind !== 'person')
-      return { allowed: false, kind: 'bot', detail: 'the author is not a person' };
-    const { name, objection } = await people.person(context, author.id, options);
-    if (!objection) return { allowed: true };
-    return { allowed: false, kind: objection.kind, detail: `${name}: ${objection.detail}` };
-  };
 }

@@ -1,5 +1,6 @@
+import { mayAddressBy } from '../people.ts';
 import type { ProviderAdapter } from '../provider.ts';
-import { createMayAddress, createSlackPeople } from './authority.ts';
+import { createSlackPeople } from './authority.ts';
 import { splitCredentials, whoAmI } from './install.ts';
 import { slackPlaces } from './places.ts';
 import { presence } from './presence.ts';
@@ -17,7 +18,7 @@ export function createSlackAdapter(now: () => number = Date.now): ProviderAdapte
     apiHosts: ['slack.com'],
     webhook,
     signals,
-    mayAddress: createMayAddress(people),
+    mayAddress: mayAddressBy(people),
     ...slackPlaces(people, now),
     placeNames: ({ channel }) => (channel ? [channel] : []),
     whisper,

@@ -1,7 +1,7 @@
 import type { Audience } from '../../store/schema.ts';
 import { createCache } from '../cache.ts';
+import type { People } from '../people.ts';
 import { type Place, type ProviderAdapter, type ProviderContext, ProviderError } from '../provider.ts';
-import type { SlackPeople } from './authority.ts';
 import { callSlack, slackClient } from './client.ts';
 
 type PlaceRules = Pick<ProviderAdapter, 'audience' | 'canSee'>;
@@ -10,7 +10,7 @@ const rememberedMs = 60_000;
 const maxMemberPages = 20;
 
 /** Who sees a channel, by Slack's own word. */
-export function slackPlaces(people: SlackPeople, now: () => number): PlaceRules {
+export function slackPlaces(people: People, now: () => number): PlaceRules {
   const known = createCache<Audience>({ ttlMs: () => rememberedMs, maxEntries: 5_000, now });
   const audience: PlaceRules['audience'] = (context, place) => {
     const channel = channelOf(place);

@@ -1,6 +1,6 @@
+import type { People } from '../people.ts';
 import type { ProviderContext, ToolResult, ToolTarget } from '../provider.ts';
 import { renderTranscript, type TranscriptEntry, writersOf } from '../transcript.ts';
-import type { SlackPeople } from './authority.ts';
 import { callSlack, slackClient } from './client.ts';
 import { isOwn, type SlackMessage, slackMessageSchema } from './message.ts';
 import { threadOf } from './send.ts';
@@ -15,7 +15,7 @@ export async function readThread(
   context: ProviderContext,
   target: ToolTarget,
   limit: number,
-  people: SlackPeople,
+  people: People,
 ): Promise<ToolResult> {
   const { channel, threadTs } = threadOf(target);
   const messages = await fetchReplies(context, channel, threadTs);
@@ -72,7 +72,7 @@ function compareTs(a: string, b: string): number {
 async function namesOf(
   context: ProviderContext,
   messages: readonly SlackMessage[],
-  people: SlackPeople,
+  people: People,
 ): Promise<Record<string, string>> {
   const ids = new Set<string>();
   for (const message of messages) {

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { People } from '../people.ts';
 import {
   type ProviderContext,
   ProviderError,
@@ -7,7 +8,6 @@ import {
   type ToolTarget,
 } from '../provider.ts';
 import { approvalTools } from './approval.ts';
-import type { SlackPeople } from './authority.ts';
 import { callSlack, slackClient, slackErrorName } from './client.ts';
 import { postMessageTool } from './post-message.ts';
 import { readThread } from './read-thread.ts';
@@ -99,7 +99,7 @@ async function react(
 }
 
 /** What can be done in Slack. */
-export function slackTools(people: SlackPeople): readonly ProviderTool[] {
+export function slackTools(people: People): readonly ProviderTool[] {
   return [
     {
       ...post,

@@ -1,3 +1,4 @@
+import type { Readable } from 'node:stream';
 import type { IncomingBody } from './bodies.ts';
 import type { EgressParts } from './parts.ts';
 import type { ProxySession } from './proxy-session.ts';
@@ -33,6 +34,11 @@ export function unmapped(host: string): Refusal {
 /** The headers with the length of a streamed body; a body without one is sent in chunks. */
 export function framed({ headers, request: { body } }: Asking): string[] {
   return body.framing === 'length' ? [...headers, 'content-length', String(body.bytes)] : headers;
+}
+
+/** The same for a body that may have been read: the length of a buffer is the sender's to say. */
+export function framedFor(asking: Asking, body: Readable | Buffer | null): string[] {
+  return Buffer.isBuffer(body) ? asking.headers : framed(asking);
 }
 
 /** The body as it comes. */

@@ -22,6 +22,11 @@ export class BodyBudget {
   }
 }
 
+/** The budget does not reach. */
+export function noRoom(): RefusedError {
+  return new RefusedError(failed('body.no_room', 'Too many large requests at once. Try again.', 503));
+}
+
 /** A request's body that can be cut off from outside, when what follows on the connection is not proper HTTP. */
 export interface IncomingBody {
   /** As it comes. */
@@ -66,9 +71,7 @@ export function incomingBody(request: Readable): IncomingBody {
             );
           }
           if (!budget.take(chunk.byteLength)) {
-            throw new RefusedError(
-              failed('body.no_room', 'Too many large requests at once. Try again.', 503),
-            );
+            throw noRoom();
           }
           bytes += chunk.byteLength;
           chunks.push(chunk);

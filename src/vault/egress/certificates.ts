@@ -14,6 +14,7 @@ import {
   X509Certificate,
   X509CertificateGenerator,
 } from '@peculiar/x509';
+import { keepNewest } from '../keep-newest.ts';
 
 const curve = { name: 'ECDSA', namedCurve: 'P-256' };
 const signing = { name: 'ECDSA', hash: 'SHA-256' };
@@ -107,16 +108,11 @@ export class SessionAuthority {
   /** The TLS context with a certificate for this host and no other. `host` is canonical. */
   contextFor(host: string): Promise<SecureContext> {
     const known = this.#leaves.get(host);
-    this.#leaves.delete(host);
     const leaf =
       known && known.until > this.#now()
         ? known
         : { context: this.#issue(host), until: this.#now() + leafLifeMs - renewBeforeMs };
-    this.#leaves.set(host, leaf);
-    if (this.#leaves.size > maxLeaves) {
-      const [oldest] = this.#leaves.keys();
-      if (oldest !== undefined) this.#leaves.delete(oldest);
-    }
+    keepNewest(this.#leaves, host, leaf, maxLeaves);
     leaf.context.catch(() => this.#leaves.delete(host));
     return leaf.context;
   }

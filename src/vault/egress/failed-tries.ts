@@ -1,3 +1,5 @@
+import { keepNewest } from '../keep-newest.ts';
+
 const windowMs = 60_000;
 const maxTries = 20;
 const maxSources = 10_000;
@@ -18,12 +20,7 @@ export class FailedTries {
     const entry = known && now - known.since < windowMs ? known : { since: now, tries: 0 };
     entry.tries += 1;
     // Put at the end, so that who has been quiet for longest is forgotten first.
-    this.#sources.delete(source);
-    this.#sources.set(source, entry);
-    if (this.#sources.size > maxSources) {
-      const [oldest] = this.#sources.keys();
-      if (oldest !== undefined) this.#sources.delete(oldest);
-    }
+    keepNewest(this.#sources, source, entry, maxSources);
     return { tries: entry.tries, tooMany: entry.tries > maxTries };
   }
 }

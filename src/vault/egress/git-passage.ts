@@ -1,10 +1,11 @@
 import type { Readable } from 'node:stream';
-import { type Asking, framed, unmapped } from './asking.ts';
+import { type Asking, framedFor, unmapped } from './asking.ts';
 import { type GitCommands, readGitCommands } from './git-commands.ts';
 import { decideGitCommands, decideGitRequest, type GitVerdict } from './git-door.ts';
 import { searchedPush, searchNames } from './git-search.ts';
 import { maxFetchBytes, readGitWants, TipsReader } from './git-wants.ts';
 import { isHeaderValue, withHeader } from './header-rules.ts';
+import { searchOf } from './outbound-search.ts';
 import type { PassageResult } from './pass-on.ts';
 import { installationToken } from './provider-passage.ts';
 import { objectionOfWorker, placeOf, recordTexts } from './reading-hold.ts';
@@ -73,7 +74,7 @@ export async function gitPassage(asking: Asking): Promise<PassageResult> {
       route,
       // What is compressed could not be read along.
       headers: withHeader(
-        withHeader(Buffer.isBuffer(body) ? asking.headers : framed(asking), 'authorization', basic),
+        withHeader(framedFor(asking, body), 'authorization', basic),
         'accept-encoding',
         reader ? 'identity' : (headerValues(asking.headers, 'accept-encoding')[0] ?? 'identity'),
       ),
@@ -119,13 +120,7 @@ async function searchPush(
   body: Readable,
 ): Promise<{ ok: true; body: Readable } | { ok: false; refusal: Refusal }> {
   if (commands.state !== 'done') return { ok: true, body };
-  const search = await parts.secrets.search(session.organizationId).catch(() => undefined);
-  if (!search) {
-    return {
-      ok: false,
-      refusal: failed('policy.unavailable', 'Secrets cannot be read now. Try again.', 503),
-    };
-  }
+  const search = await searchOf(parts, session.organizationId);
   const refusal = searchNames(
     search,
     commands.updates.map(({ ref }) => ref),

@@ -1,9 +1,9 @@
 import { Transform } from 'node:stream';
 import { setImmediate as breathe } from 'node:timers/promises';
-import type { BodyBudget } from './bodies.ts';
+import { type BodyBudget, noRoom } from './bodies.ts';
 import { deflatedBound, inflateObject, insertedByDelta, readPackHead, readPackObject } from './git-pack.ts';
 import type { Redaction } from './redaction.ts';
-import { failed, type Refusal, RefusedError, refuse } from './refusal.ts';
+import { type Refusal, RefusedError, refuse } from './refusal.ts';
 
 /** GitHub takes no larger file (docs.github.com, "About large files on GitHub"). */
 const maxObjectBytes = 100 * 1024 * 1024;
@@ -185,10 +185,6 @@ class PackReader {
     }
     if (search.hits > 0) throw new RefusedError({ ...secretRefusal, close: true });
   }
-}
-
-function noRoom(): RefusedError {
-  return new RefusedError(failed('body.no_room', 'Too many large requests at once. Try again.', 503));
 }
 
 function unreadable(): RefusedError {

@@ -1,14 +1,16 @@
 import { type Readable, Transform } from 'node:stream';
 import type { Asking } from './asking.ts';
+import type { EgressParts } from './parts.ts';
 import type { Redaction } from './redaction.ts';
 import { failed, type Refusal, RefusedError, refuse } from './refusal.ts';
+import { decodedText } from './request-target.ts';
 
 /** A search for what a request must not carry, of its own count, once its head was found clean. */
 export type OutboundSearch =
   | { ok: true; search: Redaction; refusal: Refusal }
   | { ok: false; refusal: Refusal };
 
-/** Searches the path, the query and the headers as they will be sent, for the organization's secrets. */
+/** Searches the path, the query and the headers as they will be sent. Rejects with a RefusedError when it cannot. */
 export async function searchHead({
   parts,
   session,
@@ -20,19 +22,24 @@ export async function searchHead({
     'secret.outbound',
     `The request to ${host} holds a secret that is not for it. Leave it out: credentials are put on outside the sandbox, where an admin has set them.`,
   );
-  let search: Redaction;
-  try {
-    search = await parts.secrets.search(session.organizationId);
-  } catch {
-    return { ok: false, refusal: unreadable };
-  }
+  const search = await searchOf(parts, session.organizationId);
   const { path, search: query } = request.target;
   const isFound =
-    search.active && search.found([path, query, decoded(path), decoded(query), ...headers].join('\n'));
+    search.active &&
+    search.found([path, query, decodedText(path), decodedText(query), ...headers].join('\n'));
   return isFound ? { ok: false, refusal } : { ok: true, search, refusal };
 }
 
-const unreadable = failed('policy.unavailable', 'Secrets cannot be read now. Try again.', 503);
+/** A search for all of an organization's secrets, of its own count. Rejects with a RefusedError. */
+export async function searchOf(parts: EgressParts, organizationId: string): Promise<Redaction> {
+  return parts.secrets.search(organizationId).catch(() => {
+    throw unreadable();
+  });
+}
+
+function unreadable(): RefusedError {
+  return new RefusedError(failed('policy.unavailable', 'Secrets cannot be read now. Try again.', 503));
+}
 
 /** A body as it comes, cut off where a secret begins to show: what holds it is never complete. */
 export function searchedBody(body: Readable, search: Redaction, refusal: Refusal): Readable {
@@ -64,11 +71,10 @@ export async function searchWhole(
   if (search.hits > 0) return refusal;
   const text = textsOf(body);
   if (text === undefined) return undefined;
-  try {
-    return (await parts.secrets.check(session.organizationId, text)).ok ? undefined : refusal;
-  } catch {
-    return unreadable;
-  }
+  const checked = await parts.secrets.check(session.organizationId, text).catch(() => {
+    throw unreadable();
+  });
+  return checked.ok ? undefined : refusal;
 }
 
 /** Every text in a JSON document, names too; undefined when it is none. */
@@ -92,12 +98,4 @@ function textsOf(body: Buffer): string | undefined {
     }
   }
   return texts.join('\n');
-}
-
-function decoded(text: string): string {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    return text;
-  }
 }

@@ -12,7 +12,7 @@ import type { GitNeeds } from './git-door.ts';
 import type { RequestNeeds, WritersIn } from './provider-door.ts';
 import type { EgressRecord, Recorder } from './records.ts';
 import type { Redactions } from './redaction.ts';
-import { egressHeader, type Refusal, refusalBody, retryAfter } from './refusal.ts';
+import { egressHeader, failed, type Refusal, RefusedError, refusalBody, retryAfter } from './refusal.ts';
 import type { HouseRules } from './session-policy.ts';
 import type { PoolOptions } from './upstream-pools.ts';
 import type { AskWorker } from './worker-door.ts';
@@ -67,6 +67,12 @@ export type RecordStart = Omit<
   EgressRecord,
   'status' | 'bytesUp' | 'bytesDown' | 'durationMs' | 'credential' | 'decision' | 'rule'
 >;
+
+/** Lets nothing through that could not be recorded. Throws a RefusedError. */
+export function requireRecorder({ recorder }: Pick<EgressParts, 'recorder'>): void {
+  if (!recorder.full) return;
+  throw new RefusedError(failed('record.full', 'Requests cannot be recorded now. Try again later.', 503));
+}
 
 /** Records a request that was refused or failed before anything was passed on. */
 export function recordRefusal(

@@ -5,7 +5,13 @@ import { appJwt, hasInstallation, wantsAppJwt } from '../github-app.ts';
 import { unmapped } from './asking.ts';
 import { incomingBody } from './bodies.ts';
 import { forwardedRequestHeaders, isHeaderValue, withHeader } from './header-rules.ts';
-import { answerRefusal, type EgressParts, type RecordStart, recordRefusal } from './parts.ts';
+import {
+  answerRefusal,
+  type EgressParts,
+  type RecordStart,
+  recordRefusal,
+  requireRecorder,
+} from './parts.ts';
 import { type Passage, passOn } from './pass-on.ts';
 import { formSecrets } from './platform-forms.ts';
 import type { PlatformPools } from './platform-pools.ts';
@@ -73,11 +79,7 @@ export class PlatformDoor {
         throw new RefusedError(malformed('platform.target', 'The target must be an absolute https URL.'));
       }
       const request = checkTarget(incoming, url, target);
-      if (parts.recorder.full) {
-        throw new RefusedError(
-          failed('record.full', 'Requests cannot be recorded now. Try again later.', 503),
-        );
-      }
+      requireRecorder(parts);
       const { path } = request.target;
       if (url.hostname === 'api.github.com' && conversionPath.test(path)) {
         await this.#convert(start, principal, incoming, response, request);

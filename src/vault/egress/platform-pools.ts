@@ -1,6 +1,7 @@
 import { buffer } from 'node:stream/consumers';
 import type { OpenCredential } from '../credential-store.ts';
 import type { MintAnswer } from '../github-app.ts';
+import { keepNewest } from '../keep-newest.ts';
 import { retryAfterMs } from '../retry-after.ts';
 import type { TokenAnswer } from '../vault-tokens.ts';
 import { type AllowedHost, findAllowedHost } from './allowed-hosts.ts';
@@ -31,15 +32,7 @@ export class PlatformPools {
 
   for({ publicationId }: Pick<OpenCredential, 'publicationId'>): UpstreamPools {
     const pools = this.#pools.get(publicationId) ?? new UpstreamPools(this.#options.network);
-    this.#pools.delete(publicationId);
-    this.#pools.set(publicationId, pools);
-    if (this.#pools.size > maxPrincipals) {
-      const [oldest] = this.#pools;
-      if (oldest) {
-        this.#pools.delete(oldest[0]);
-        void oldest[1].destroy();
-      }
-    }
+    void keepNewest(this.#pools, publicationId, pools, maxPrincipals)?.destroy();
     return pools;
   }
 

@@ -6,7 +6,7 @@ import type { DoorWriter } from './protocol.ts';
 import { type Refusal, refuse } from './refusal.ts';
 import { internalHost, type SessionPolicy } from './session-policy.ts';
 
-/** An HTTP request at the second door. The same shape as the provider port's. */
+/** An HTTP request at the second door, as it was parsed. */
 export interface OutboundRequest {
   method: string;
   /** As sent, without query. */
@@ -14,7 +14,7 @@ export interface OutboundRequest {
   query: URLSearchParams;
 }
 
-/** What a request needs and touches. */
+/** The capability that a request needs, and what it touches. */
 export type RequestNeed =
   | {
       ok: true;
@@ -30,10 +30,13 @@ export type RequestNeed =
     }
   | { ok: false; reason: string };
 
-/** Whose text a read brings back: see the provider port. */
+/** Whose text a read brings back. */
 export type BroughtText =
+  /** The answer names them; where it is in another form, the author of the pull request, where one is meant. */
   | { by: 'named'; pull?: string }
+  /** Whoever wrote this pull request, and who can write to where it comes from. */
   | { by: 'pull'; pull: string }
+  /** What only forks bring in from people who may not write here. */
   | { by: 'forks' }
   | { by: 'anybody' };
 

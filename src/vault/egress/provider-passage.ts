@@ -1,7 +1,7 @@
 import type { ProviderName } from '../../store/schema.ts';
 import { CredentialError } from '../credential-store.ts';
 import { TokenError } from '../github-app.ts';
-import { type Asking, unmapped } from './asking.ts';
+import { type Asking, framedFor, unmapped } from './asking.ts';
 import { withHeader } from './header-rules.ts';
 import { searchedBody, searchHead, searchWhole } from './outbound-search.ts';
 import type { PassageResult } from './pass-on.ts';
@@ -54,10 +54,7 @@ export async function providerPassage(asking: Asking, provider: ProviderName): P
       if (!judged.ok) return judged;
       ({ body } = judged);
     }
-    const headers =
-      body === null || Buffer.isBuffer(body) || request.body.framing !== 'length'
-        ? asking.headers
-        : [...asking.headers, 'content-length', String(request.body.bytes)];
+    const headers = framedFor(asking, body);
     return {
       ok: true,
       passage: {

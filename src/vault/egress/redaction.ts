@@ -1,3 +1,4 @@
+import { keepNewest } from '../keep-newest.ts';
 import { secretForms } from '../secret-forms.ts';
 
 /** A secret that was replaced stays in memory until so many others came. */
@@ -110,8 +111,7 @@ export class Redactions {
     let made = this.#made.get(key);
     if (!made) {
       made = new Redaction(secrets);
-      this.#made.set(key, made);
-      if (this.#made.size > maxMade) this.#made.delete(this.#made.keys().next().value ?? '');
+      keepNewest(this.#made, key, made, maxMade);
     }
     return made.fork();
   }

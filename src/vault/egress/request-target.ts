@@ -32,3 +32,12 @@ export function parseTarget(url: string): TargetResult {
   if (segments.some((segment) => /^\.{1,2}(?:;|$)/.test(segment))) return no('the path holds a dot segment');
   return { ok: true, target: { path, search } };
 }
+
+/** A part of a target without its percent escapes; as it is where they are broken. */
+export function decodedText(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}

@@ -9,7 +9,7 @@ import { forwardedRequestHeaders, withHeader } from './header-rules.ts';
 import { overHttp2, wantsHttp2 } from './http2-upstream.ts';
 import { listedPassage } from './listed-passage.ts';
 import { modelPassage } from './model-passage.ts';
-import { answerRefusal, type EgressParts, recordRefusal } from './parts.ts';
+import { answerRefusal, type EgressParts, recordRefusal, requireRecorder } from './parts.ts';
 import { type PassageResult, passOn } from './pass-on.ts';
 import { privateHeaders } from './protocol.ts';
 import { providerPassage } from './provider-passage.ts';
@@ -46,9 +46,7 @@ export async function serveRequest(
     const { httpVersion, rawHeaders } = incoming;
     const gate = checkRequest({ method, url, httpVersion, rawHeaders }, host, port);
     if (!gate.ok) throw new RefusedError(gate.refusal);
-    if (parts.recorder.full) {
-      throw new RefusedError(failed('record.full', 'Requests cannot be recorded now. Try again later.', 503));
-    }
+    requireRecorder(parts);
     const body = incomingBody(incoming);
     if (gate.request.body.framing !== 'none') {
       const cut = (error: RefusedError) => body.cut(error);
@@ -114,9 +112,7 @@ export async function serveUpgrade(
     const asked = { method, url, httpVersion, rawHeaders };
     const gate = checkRequest(asked, host, port, isWebSocketRequest(asked));
     if (!gate.ok) throw new RefusedError(gate.refusal);
-    if (parts.recorder.full) {
-      throw new RefusedError(failed('record.full', 'Requests cannot be recorded now. Try again later.', 503));
-    }
+    requireRecorder(parts);
     const policy = await session.policy();
     const decided = decideDestination(policy, host, port, parts.rules);
     if (!decided.ok) throw new RefusedError(decided.refusal);

@@ -1,6 +1,7 @@
 import { newId } from '../../store/ids.ts';
 import type { EgressDecision } from '../../store/schema.ts';
 import type { NewEvent } from '../../store/session-events.ts';
+import { keepNewest } from '../keep-newest.ts';
 import type { ModelUsage } from './model-usage.ts';
 
 /** What of a record the log is told. */
@@ -43,10 +44,7 @@ export class SessionNotes {
     let told = this.#told.get(sessionId);
     if (!told || told.turnId !== turnId) {
       told = { turnId, refusals: new Set() };
-      this.#told.delete(sessionId);
-      this.#told.set(sessionId, told);
-      const [oldest] = this.#told.keys();
-      if (this.#told.size > maxSessions && oldest !== undefined) this.#told.delete(oldest);
+      keepNewest(this.#told, sessionId, told, maxSessions);
     }
     const key = `${rule} ${host}`;
     if (told.refusals.has(key) || told.refusals.size > maxRefusals) return [];

@@ -5,7 +5,7 @@ import { serveDns } from './dns-door.ts';
 import { handshake } from './handshake.ts';
 import { parseAuthority } from './host-names.ts';
 import { listen } from './listening.ts';
-import { answerRefusal, type EgressParts, recordRefusal } from './parts.ts';
+import { answerRefusal, type EgressParts, recordRefusal, requireRecorder } from './parts.ts';
 import { passThrough, passThroughTransparent } from './passthrough.ts';
 import type { ListenerHandle, ListenerRole } from './protocol.ts';
 import type { ProxySession } from './proxy-session.ts';
@@ -151,11 +151,8 @@ export class SessionProxy {
   }
 
   async #decide(session: ProxySession, host: string, port: number): Promise<DestinationResult> {
-    if (this.#parts.recorder.full) {
-      const message = 'Requests cannot be recorded now. Try again later.';
-      return { ok: false, refusal: failed('record.full', message, 503) };
-    }
     try {
+      requireRecorder(this.#parts);
       return decideDestination(await session.policy(), host, port, this.#parts.rules);
     } catch (error) {
       if (error instanceof RefusedError) return { ok: false, refusal: error.refusal };

@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import { type Dispatcher, Pool } from 'undici';
+import { keepNewest } from '../keep-newest.ts';
 import {
   type Connect,
   dialMapped,
@@ -39,17 +40,10 @@ export class UpstreamPools {
   for(route: Route, http2 = false): Dispatcher {
     const { key: where, origin } = address(route);
     const key = http2 ? `${where} h2` : where;
-    let pool = this.#pools.get(key);
-    this.#pools.delete(key);
-    pool ??= this.#open(route, origin, http2);
-    this.#pools.set(key, pool);
-    if (this.#pools.size > maxPools) {
-      const [oldest] = this.#pools;
-      if (oldest) {
-        this.#pools.delete(oldest[0]);
-        oldest[1].close().catch(() => {});
-      }
-    }
+    const pool = this.#pools.get(key) ?? this.#open(route, origin, http2);
+    keepNewest(this.#pools, key, pool, maxPools)
+      ?.close()
+      .catch(() => {});
     return pool;
   }
 

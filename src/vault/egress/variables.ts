@@ -4,6 +4,7 @@ import type { Asking } from './asking.ts';
 import { mayCarryCredential, withHeader } from './header-rules.ts';
 import { matchesHost } from './host-names.ts';
 import { type Refusal, refuse } from './refusal.ts';
+import { decodedText } from './request-target.ts';
 
 /** A variable's value, on its way to the wire. */
 export interface OpenVariable {
@@ -38,7 +39,7 @@ export function variablesOf(
     const { variable } = credential.detail;
     if (credential.kind !== 'environment_variable' || !variable) continue;
     const { name, placeholder } = variable;
-    target ??= decoded(request.target.path + request.target.search);
+    target ??= decodedText(request.target.path + request.target.search);
     const isFor =
       port === 443 &&
       (credential.hosts === null || credential.hosts.some((pattern) => matchesHost(pattern, host)));
@@ -58,14 +59,6 @@ export function variablesOf(
     if (inHeaders) head.push(credential);
   }
   return { ok: true, head, body };
-}
-
-function decoded(text: string): string {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    return text;
-  }
 }
 
 /** The headers with values in the place of placeholders, also those that are otherwise not passed on. */

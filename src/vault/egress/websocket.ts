@@ -2,10 +2,11 @@ import { type IncomingMessage, request as sendRequest } from 'node:http';
 import type { Socket } from 'node:net';
 import { type Duplex, Transform } from 'node:stream';
 import { forwardedRequestHeaders, forwardedResponseHeaders } from './header-rules.ts';
+import { searchOf } from './outbound-search.ts';
 import type { EgressParts, RecordStart } from './parts.ts';
 import { recordRefusal } from './parts.ts';
 import type { Passage } from './pass-on.ts';
-import { Redaction } from './redaction.ts';
+import type { Redaction } from './redaction.ts';
 import { failed, malformed, RefusedError, rawRefusal, refuse } from './refusal.ts';
 import { closed, relay } from './relay.ts';
 import { headerValues, type RequestHead } from './request-gate.ts';
@@ -89,12 +90,8 @@ async function searches(
   organizationId: string,
   { credential, secrets }: Passage,
 ): Promise<Searches> {
-  try {
-    const all = credential === null ? await parts.secrets.search(organizationId) : undefined;
-    return { down: new Redaction(secrets ?? []), up: all?.active ? all : undefined };
-  } catch {
-    throw new RefusedError(failed('policy.unavailable', 'Secrets cannot be read now. Try again.', 503));
-  }
+  const all = credential === null ? await searchOf(parts, organizationId) : undefined;
+  return { down: parts.redactions.for(secrets ?? []), up: all?.active ? all : undefined };
 }
 
 /** What is compressed could not be searched. */
