@@ -1,11 +1,10 @@
 import { randomBytes } from 'node:crypto';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { setPriority, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { egressNodeOptions } from '../src/vault/egress/child.ts';
 import { issueCertificate } from './egress/certificate.ts';
 import { openEgressDatabase } from './egress/database.ts';
-import type { EgressOrder } from './egress/egress-server.ts';
+import { startEgressHelper } from './egress/egress-helper.ts';
 import type { LoadOrder, LoadResult } from './egress/load.ts';
 import { startHelper } from './egress/process.ts';
 import { nodeHost, quickHost, startUpstreams } from './egress/upstream.ts';
@@ -25,28 +24,14 @@ export async function measureFlood(rounds: number, durationMs: number): Promise<
   const certificate = await issueCertificate([quickHost, nodeHost]);
   const database = await openEgressDatabase(token, calmSessions + 1);
   const upstream = await startUpstreams(folder, certificate, token, 0);
-  const authority = join(folder, 'authority.pem');
-  writeFileSync(authority, certificate.authority);
-  const helper = startHelper('egress-server.ts', 1, {
-    nodeOptions: egressNodeOptions,
-    env: { NODE_EXTRA_CA_CERTS: authority },
+  const { helper, doors } = await startEgressHelper({
+    ...{ folder, certificate, database, upstream },
+    sessions: database.sessions,
   });
   const calm = Array.from({ length: calmSessions }, () => startHelper('load.ts', 0));
   const flooder = startHelper('load.ts', 0);
   setPriority(flooder.pid, 19);
   try {
-    const { doors } = await helper.ask<{ doors: { port: number; ca: string }[] }>({
-      start: {
-        databaseUrl: database.url,
-        rootKey: database.rootKey,
-        upstreams: [],
-        modelCredentials: {},
-        platformSocket: join(folder, 'platform.sock'),
-        internalSocket: join(folder, 'internal.sock'),
-      },
-      sessions: database.sessions,
-      ports: upstream.ports,
-    } satisfies EgressOrder);
     const order = (index: number, connections: number): LoadOrder & { kind: 'requests' } => ({
       door: { port: doors[index]?.port ?? 0, ca: doors[index]?.ca ?? '', connect: true },
       ...{ host: quickHost, token: undefined, kind: 'requests', connections, durationMs },

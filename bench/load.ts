@@ -1,5 +1,6 @@
 import { createHmac } from 'node:crypto';
 import { connect, type Socket } from 'node:net';
+import { answerOrders } from './orders.ts';
 
 /** One run of the load generator: signed Slack deliveries, each new, over so many connections, one after the other. */
 export interface LoadOrder {
@@ -137,15 +138,4 @@ function converse(
   });
 }
 
-if (process.send) {
-  process.on('message', (order: LoadOrder) => {
-    runLoad(order).then(
-      (result) => process.send?.(result),
-      (error: unknown) => {
-        console.error(error);
-        process.exit(1);
-      },
-    );
-  });
-  process.on('disconnect', () => process.exit(0));
-}
+answerOrders(runLoad);

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { answerOrders } from '../orders.ts';
 import { Connection, type Door } from './connection.ts';
 
 /** One run of the load generator. */
@@ -116,15 +117,4 @@ export async function runLoad(order: LoadOrder): Promise<LoadResult> {
   return { perSecond: times.length / seconds, p50Us: at(0.5), p99Us: at(0.99), count, refused };
 }
 
-if (process.send) {
-  process.on('message', (order: LoadOrder) => {
-    runLoad(order).then(
-      (result) => process.send?.(result),
-      (error: unknown) => {
-        console.error(error);
-        process.exit(1);
-      },
-    );
-  });
-  process.on('disconnect', () => process.exit(0));
-}
+answerOrders(runLoad);

@@ -3,11 +3,10 @@ import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { defaults } from '../../src/config.ts';
-import { egressNodeOptions } from '../../src/vault/egress/child.ts';
 import type { UpstreamCertificate } from './certificate.ts';
 import type { Door } from './connection.ts';
 import type { EgressDatabase } from './database.ts';
-import type { EgressOrder } from './egress-server.ts';
+import { startEgressHelper } from './egress-helper.ts';
 import { startNginx } from './nginx.ts';
 import { type Helper, startHelper } from './process.ts';
 import { type BenchUpstream, nodeHost, quickHost } from './upstream.ts';
@@ -63,34 +62,19 @@ async function tunnel({ upstream, certificate }: PeersOrder): Promise<Peer> {
 }
 
 /** What is measured is the proxy, not what a session may use of it. */
-export const unlimited = {
+const unlimited = {
   ...defaults.egress,
   maxConnectionsPerSecond: 1_000_000,
   maxRequestsPerSecond: 1_000_000,
 };
 
-export async function startEgressPeer(order: PeersOrder): Promise<Peer> {
-  const { upstream, database, profileFolder } = order;
-  const authority = join(order.folder, 'authority.pem');
-  writeFileSync(authority, order.certificate.authority);
-  const profile = profileFolder ? ['--cpu-prof', `--cpu-prof-dir=${profileFolder}`] : [];
-  const helper = startHelper('egress-server.ts', 1, {
-    nodeOptions: [...egressNodeOptions, ...profile],
-    env: { NODE_EXTRA_CA_CERTS: authority },
-  });
-  const { doors } = await helper.ask<{ doors: { port: number; ca: string }[] }>({
-    start: {
-      databaseUrl: database.url,
-      rootKey: database.rootKey,
-      upstreams: [],
-      modelCredentials: {},
-      platformSocket: join(order.folder, 'platform.sock'),
-      internalSocket: join(order.folder, 'internal.sock'),
-      limits: unlimited,
-    },
+async function startEgressPeer(order: PeersOrder): Promise<Peer> {
+  const { folder, certificate, database, upstream, profileFolder } = order;
+  const { helper, doors } = await startEgressHelper({
+    ...{ folder, certificate, database, upstream, limits: unlimited },
     sessions: database.sessions.slice(0, 1),
-    ports: upstream.ports,
-  } satisfies EgressOrder);
+    nodeOptions: profileFolder ? ['--cpu-prof', `--cpu-prof-dir=${profileFolder}`] : [],
+  });
   return proxy('Tagalong, everything on', helper, doors[0]?.port ?? 0, doors[0]?.ca ?? '', false);
 }
 

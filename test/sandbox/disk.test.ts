@@ -36,6 +36,7 @@ test('what cannot be mounted is measured, and which of the two it was is told', 
   expect(without.enforced.workspace).toBe('none');
 });
 
+// Only root can mount an image; what holds for others is tested without it above.
 describe.runIf(process.getuid?.() === 0)('as root', () => {
   test('the workspace is a disk of its own, which nobody else sees mounted', async (context) => {
     if (!canMount) context.skip('no image can be mounted here');

@@ -101,6 +101,7 @@ test('a process that is gone has no start, and neither has a zombie', () => {
   expect(processStart(2 ** 22 + 1)).toBeUndefined();
 });
 
+// Root becomes an ordinary user here; an ordinary user runs all the other tests as just that.
 test.runIf(isRoot)(
   'without root it runs under one uid, limited by rlimits and by measuring',
   async (context) => {

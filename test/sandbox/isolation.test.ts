@@ -157,6 +157,7 @@ test('workspace and home outlive a sandbox, temporary files do not', async () =>
   expect(stdout).toBe('kept\nkept\n');
 });
 
+// Only root can give sessions uids of their own; this holds for the next two as well.
 test.runIf(isRoot)('every process of it has the uid of the session on the host', async () => {
   const sandbox = await harness.port.open(harness.spec(['/bin/bash', '-c', 'sleep 60 & echo up; wait']));
   await firstLine(sandbox.stdout);
@@ -191,6 +192,7 @@ test.runIf(isRoot)('another session cannot enter the folder of this one', async 
   expect(other.stdout).toBe('refused\n');
 });
 
+// What is refused can be asked for by root alone.
 test.runIf(isRoot)('it is refused to start as root of the host', async () => {
   for (const uid of [undefined, 0, -1]) {
     await expect(harness.port.open(harness.spec(['/bin/true'], { uid }))).rejects.toMatchObject({

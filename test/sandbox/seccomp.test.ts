@@ -150,6 +150,7 @@ print(call(${both}, 0, 4, 0, a), attempt(lambda: resource.setrlimit(resource.RLI
   expect(out).toBe('(1, 1)\nEPERM EPERM\nEPERM EPERM EPERM\nok ok\n');
 });
 
+// Other machines have neither of the two.
 test.runIf(process.arch === 'x64')('x32 calls are missing, and an i386 call ends the process', async () => {
   const out = await probe(`
 print('x32', call(0x40000000 | 39), call(0x40000000 | 101, 0, 0, 0, 0))

@@ -53,6 +53,7 @@ test('a session neither sees, signals nor traces another one, and shares no memo
   await other.sandbox.close(0);
 });
 
+// Sessions have uids of their own where root gives them.
 test.runIf(isRoot)('without namespaces too, the uid of one session can do nothing to another', async () => {
   const other = await victim();
   await other.echo('up');
