@@ -1,5 +1,7 @@
 import { eq } from 'drizzle-orm';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { requiredScopes } from '../../src/capabilities/scopes.ts';
+import { scopesToInstall } from '../../src/gateway/publish/capabilities.ts';
 import { adminNotices, publications } from '../../src/store/schema.ts';
 import { type RestSetUp, setUpRest } from './rest-support.ts';
 import { addPublication } from './support.ts';
@@ -155,4 +157,17 @@ describe('a publication whose capabilities grow', () => {
     });
     expect(theirs.status).toBe(404);
   });
+});
+
+it('the scope that naming teams takes is missing until the provider has given it', () => {
+  const capabilities = {};
+  const named = {
+    provider: 'github',
+    capabilities,
+    policy: { authority: { teams: ['acme/core'] } },
+  } as const;
+  const given = requiredScopes('github', capabilities);
+  expect(scopesToInstall({ ...named, setup: { scopes: given } })).toEqual(['members:read']);
+  expect(scopesToInstall({ ...named, policy: {}, setup: { scopes: given } })).toEqual([]);
+  expect(scopesToInstall({ ...named, setup: { scopes: [...given, 'members:read'] } })).toEqual([]);
 });

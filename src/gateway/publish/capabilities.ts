@@ -50,10 +50,15 @@ export function pendingDifference(
 }
 
 /** Scopes that what is in force needs and the provider has not given yet, as far as that is known. Pure. */
-export function scopesToInstall({ provider, capabilities, setup }: PublicationRow): string[] {
+export function scopesToInstall({
+  provider,
+  capabilities,
+  policy,
+  setup,
+}: Pick<PublicationRow, 'provider' | 'capabilities' | 'policy' | 'setup'>): string[] {
   return setup.scopes === undefined
     ? []
-    : missingScopes(provider, requiredScopes(provider, capabilities), setup.scopes);
+    : missingScopes(provider, requiredScopes(provider, capabilities, policy), setup.scopes);
 }
 
 /**

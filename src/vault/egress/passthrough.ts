@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net';
 import { maxHelloBytes, readClientHello } from './client-hello.ts';
 import { canonicalHost } from './host-names.ts';
-import { type EgressParts, type RecordStart, recordRefusal } from './parts.ts';
+import { type EgressParts, type RecordStart, recordRefusal, requireRecorder } from './parts.ts';
 import type { ProxySession } from './proxy-session.ts';
 import { failed, malformed, type Refusal, RefusedError, rawRefusal } from './refusal.ts';
 import { relay } from './relay.ts';
@@ -67,6 +67,7 @@ export async function passThroughTransparent(
   }
   const named = { ...start, host: name.host };
   try {
+    requireRecorder(parts);
     const upstream = await dialRaw(parts, session, name.host);
     if (socket.destroyed) upstream.destroy();
     else await join(parts, named, decided.destination.rule, socket, upstream, hello.bytes);
