@@ -32,18 +32,7 @@ describe('the layout of the workplace page', () => {
   });
 
   test('the newest message stays in view as the field grows, and a reader who scrolled up is left alone', async () => {
-    const state = emptyWorkplace();
-    const message = (index: number) => ({
-      ts: `${1_700_000_000 + index}.000100`,
-      author: { name: 'Maya', isBot: false },
-      text: `message ${index}`,
-      reactions: [],
-    });
-    for (let index = 0; index < 40; index++) {
-      const first = message(index);
-      state.slack.threads.push({ channel: 'C1', threadTs: first.ts, messages: [first] });
-    }
-    site.workplace = new FakeWorkplace(state);
+    site.workplace = new FakeWorkplace(longChannel());
     const { page } = await site.open();
     const log = page.getByRole('log', { name: 'Messages in #general' });
     const fromEnd = () =>
@@ -56,6 +45,22 @@ describe('the layout of the workplace page', () => {
     await expect.poll(fromEnd).toBe(0);
 
     await log.evaluate((box) => box.scrollTo(0, 100));
+    site.workplace.answerInSlack('newer still');
+    await log.getByText('newer still').waitFor();
+    expect(await log.evaluate((box) => box.scrollTop)).toBe(100);
+  });
+
+  test('a message that comes before the event of the scroll does not pull the reader down', async () => {
+    site.workplace = new FakeWorkplace(longChannel());
+    const { page } = await site.open();
+    const log = page.getByRole('log', { name: 'Messages in #general' });
+    await expect
+      .poll(() => log.evaluate((box) => Math.round(box.scrollHeight - box.scrollTop - box.clientHeight)))
+      .toBe(0);
+    await log.evaluate((box) => {
+      box.addEventListener('scroll', (event) => event.stopImmediatePropagation(), { capture: true });
+      box.scrollTo(0, 100);
+    });
     site.workplace.answerInSlack('newer still');
     await log.getByText('newer still').waitFor();
     expect(await log.evaluate((box) => box.scrollTop)).toBe(100);
@@ -113,6 +118,18 @@ describe('the layout of the workplace page', () => {
     expect(await heading.evaluate((element) => element === document.activeElement)).toBe(true);
   });
 });
+
+/** A channel with more messages than its box can show at once. */
+function longChannel() {
+  const state = emptyWorkplace();
+  for (let index = 0; index < 40; index++) {
+    const ts = `${1_700_000_000 + index}.000100`;
+    const text = `message ${index}`;
+    const first = { ts, author: { name: 'Maya', isBot: false }, text, reactions: [] };
+    state.slack.threads.push({ channel: 'C1', threadTs: ts, messages: [first] });
+  }
+  return state;
+}
 
 function widest(page: Page): Promise<number> {
   return page.evaluate(() => {
