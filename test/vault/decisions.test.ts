@@ -203,13 +203,13 @@ describe('the request gate', () => {
   it('passes what is plain', () => {
     expect(head(['content-length', '3'])).toMatchObject({
       ok: true,
-      request: { body: { framing: 'length', bytes: 3 } },
+      request: { body: { kind: 'length', bytes: 3 } },
     });
     expect(head(['transfer-encoding', 'Chunked'])).toMatchObject({
-      request: { body: { framing: 'chunked' } },
+      request: { body: { kind: 'chunked' } },
     });
     expect(head(['expect', '100-Continue', 'content-length', '0'])).toMatchObject({
-      request: { body: { framing: 'none' }, expectsContinue: true },
+      request: { body: { kind: 'none' }, expectsContinue: true },
     });
   });
 

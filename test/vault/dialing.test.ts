@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { connectTrusting, dialMapped, dialPublic, systemConnect } from '../../src/vault/egress/dialing.ts';
 import { RefusedError } from '../../src/vault/egress/refusal.ts';
 import { UpstreamPools } from '../../src/vault/egress/upstream-pools.ts';
+import { askUpstream } from './support/ask-upstream.ts';
 
 describe('dialling', () => {
   let server: TlsServer;
@@ -63,9 +64,7 @@ describe('dialling', () => {
   it('writes nothing to an upstream whose certificate is not trusted, and tells no address', async () => {
     const pools = new UpstreamPools({ resolve: async () => ['127.0.0.1'], connect: systemConnect });
     const route = { kind: 'mapped' as const, origin, path: '/' };
-    const asked = pools
-      .for(route)
-      .request({ method: 'GET', path: '/', headers: { authorization: 'Bearer secret' } });
+    const asked = askUpstream(pools.for(route), { headers: ['authorization', 'Bearer secret'] });
     await expect(asked).rejects.toMatchObject({
       refusal: {
         rule: 'upstream.certificate',

@@ -33,7 +33,7 @@ export function unmapped(host: string): Refusal {
 
 /** The headers with the length of a streamed body; a body without one is sent in chunks. */
 export function framed({ headers, request: { body } }: Asking): string[] {
-  return body.framing === 'length' ? [...headers, 'content-length', String(body.bytes)] : headers;
+  return body.kind === 'length' ? [...headers, 'content-length', String(body.bytes)] : headers;
 }
 
 /** The same for a body that may have been read: the length of a buffer is the sender's to say. */
@@ -43,7 +43,7 @@ export function framedFor(asking: Asking, body: Readable | Buffer | null): strin
 
 /** The body as it comes. */
 export function streamed({ request, body, wantBody }: Asking): ReturnType<IncomingBody['stream']> | null {
-  if (request.body.framing === 'none') return null;
+  if (request.body.kind === 'none') return null;
   wantBody();
   return body.stream();
 }

@@ -27,26 +27,22 @@ export function noRoom(): RefusedError {
   return new RefusedError(failed('body.no_room', 'Too many large requests at once. Try again.', 503));
 }
 
-/** A request's body that can be cut off from outside, when what follows on the connection is not proper HTTP. */
+/** A request's body. */
 export interface IncomingBody {
   /** As it comes. */
   stream(): Readable;
   /** Whole. Rejects with a RefusedError when it is larger, breaks off, or does not fit the budget. */
-  read(maxBytes: number, budget: BodyBudget): Promise<Buffer>;
-  /** Ends it as broken; nothing complete is passed on. */
-  cut(error: RefusedError): void;
+  readAll(maxBytes: number, budget: BodyBudget): Promise<Buffer>;
 }
 
-/** Wraps the body, so that neither an upstream that answers early nor a cut destroys the client's connection. */
+/** Wraps a body, so that an upstream that answers early does not destroy the client's connection. */
 export function incomingBody(request: Readable): IncomingBody {
   let passed: PassThrough | undefined;
-  let broken: RefusedError | undefined;
-  const pipe = (): Readable => {
+  const stream = (): Readable => {
     if (passed) return passed;
     const through = new PassThrough();
     passed = through;
     through.on('error', () => {});
-    if (broken) return through.destroy(broken);
     request.pipe(through);
     request.once('error', (error) => through.destroy(error));
     request.once('close', () => {
@@ -54,35 +50,29 @@ export function incomingBody(request: Readable): IncomingBody {
     });
     return through;
   };
-  return {
-    stream: pipe,
-    cut: (error) => {
-      broken = error;
-      passed?.destroy(error);
-    },
-    read: async (maxBytes, budget) => {
-      const chunks: Buffer[] = [];
-      let bytes = 0;
-      try {
-        for await (const chunk of pipe() as AsyncIterable<Buffer>) {
-          if (bytes + chunk.byteLength > maxBytes) {
-            throw new RefusedError(
-              refuse('body.too_large', `The body may have at most ${maxBytes} bytes here.`, 413),
-            );
-          }
-          if (!budget.take(chunk.byteLength)) {
-            throw noRoom();
-          }
-          bytes += chunk.byteLength;
-          chunks.push(chunk);
-        }
-        return Buffer.concat(chunks);
-      } catch (error) {
-        if (error instanceof RefusedError) throw error;
-        throw new RefusedError(malformed('http.body', 'The body broke off.'));
-      } finally {
-        budget.release(bytes);
+  return { stream, readAll: (maxBytes, budget) => readWhole(stream(), maxBytes, budget) };
+}
+
+/** Collects a body. Rejects with a RefusedError when it is larger, breaks off, or does not fit the budget. */
+export async function readWhole(body: Readable, maxBytes: number, budget: BodyBudget): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  try {
+    for await (const chunk of body as AsyncIterable<Buffer>) {
+      if (bytes + chunk.byteLength > maxBytes) {
+        throw new RefusedError(
+          refuse('body.too_large', `The body may have at most ${maxBytes} bytes here.`, 413),
+        );
       }
-    },
-  };
+      if (!budget.take(chunk.byteLength)) throw noRoom();
+      bytes += chunk.byteLength;
+      chunks.push(chunk);
+    }
+    return Buffer.concat(chunks);
+  } catch (error) {
+    if (error instanceof RefusedError) throw error;
+    throw new RefusedError(malformed('http.body', 'The body broke off.'));
+  } finally {
+    budget.release(bytes);
+  }
 }

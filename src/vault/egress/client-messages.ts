@@ -1,10 +1,17 @@
-import type { IncomingMessage } from 'node:http';
-import type { Readable } from 'node:stream';
+import type { IncomingBody } from './bodies.ts';
 
-/** What a request's way out uses of a client's request: node:http's own, or a stream of HTTP/2 in the same form. */
-export type ClientRequest = Readable & Pick<IncomingMessage, 'method' | 'httpVersion' | 'rawHeaders'>;
+/** A client's request, over whichever protocol it came, in the form of HTTP/1.1. */
+export interface ClientRequest {
+  readonly method: string;
+  /** As it stands in the request's first line. */
+  readonly url: string;
+  readonly httpVersion: string;
+  /** Names and values in turn, as sent, in latin1. */
+  readonly rawHeaders: readonly string[];
+  readonly body: IncomingBody;
+}
 
-/** What it uses of the answer: node:http's `ServerResponse`, or an `Http2Response`. */
+/** What the way out uses of the answer: an `Http1Response`, an `Http2Response`, or node:http's `ServerResponse`. */
 export interface ClientResponse {
   readonly headersSent: boolean;
   readonly destroyed: boolean;

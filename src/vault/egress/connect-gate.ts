@@ -1,10 +1,10 @@
-import type { IncomingMessage } from 'node:http';
+import type { ClientRequest } from './client-messages.ts';
 import { parseAuthority } from './host-names.ts';
+import { headerValues } from './http1-head.ts';
 import { malformed, type Refusal, refuse } from './refusal.ts';
-import { headerValues } from './request-gate.ts';
 
 /** What is wrong with a CONNECT for this canonical host and port, if anything. */
-export function checkConnect(request: IncomingMessage, host: string, port: number): Refusal | undefined {
+export function checkConnect(request: ClientRequest, host: string, port: number): Refusal | undefined {
   // Python's http.client says HTTP/1.0 in its CONNECT.
   if (request.httpVersion !== '1.1' && request.httpVersion !== '1.0') {
     return malformed('http.version', 'Only HTTP/1.1 is spoken here.', 505);

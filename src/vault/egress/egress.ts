@@ -273,7 +273,6 @@ export class Egress {
     this.#remote?.close();
     await this.#resealing.stop();
     await Promise.all([...this.#sessions.keys()].map((sessionId) => this.closeSession(sessionId)));
-    this.#proxy.close();
     await Promise.race([this.#parts.tokens.settled(), sleep(revokeGraceMs, undefined, { ref: false })]);
     await this.#pools.destroy();
     await this.#parts.recorder.stop();

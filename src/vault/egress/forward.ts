@@ -6,10 +6,12 @@ import type { BodyBudget } from './bodies.ts';
 import type { ClientResponse } from './client-messages.ts';
 import { forwardedResponseHeaders, rawPairs } from './header-rules.ts';
 import { HeldAnswer, type Hold } from './held-answer.ts';
+import { headerValues } from './http1-head.ts';
+import type { UpstreamHandler } from './http1-upstream.ts';
 import type { Redaction } from './redaction.ts';
 import { failed, type Refusal, RefusedError } from './refusal.ts';
-import { headerValues } from './request-gate.ts';
-import { refusalOfFailure, type Silence, watchUpload } from './upstream-failure.ts';
+import { patientMs, refusalOfFailure, type Silence, watchUpload } from './upstream-failure.ts';
+import type { Upstream } from './upstream-pools.ts';
 
 /** Reads along what comes back. */
 export interface AnswerReader {
@@ -19,7 +21,7 @@ export interface AnswerReader {
 
 /** One request on its way out, rebuilt from what the gate read. */
 export interface ForwardInput {
-  dispatcher: Dispatcher;
+  upstream: Upstream;
   method: string;
   path: string;
   /** Names and values in turn. */
@@ -66,13 +68,14 @@ export function forward(input: ForwardInput): Promise<ForwardResult> {
     const relay = new Relay(input, resolve);
     const { silence } = input;
     try {
-      input.dispatcher.dispatch(
+      input.upstream.dispatch(
         {
           method: input.method,
           path: input.path,
           headers: input.headers,
           body: input.body,
-          ...(silence ? { headersTimeout: silence.firstByteMs, bodyTimeout: silence.idleMs } : {}),
+          headersTimeout: silence?.firstByteMs ?? patientMs,
+          bodyTimeout: silence?.idleMs ?? patientMs,
         },
         relay,
       );
@@ -82,7 +85,7 @@ export function forward(input: ForwardInput): Promise<ForwardResult> {
   });
 }
 
-class Relay implements Dispatcher.DispatchHandler {
+class Relay implements UpstreamHandler {
   readonly #response: ClientResponse;
   readonly #discard: ForwardInput['discard'];
   readonly #reader: AnswerReader | undefined;
@@ -261,5 +264,3 @@ class Relay implements Dispatcher.DispatchHandler {
     });
   }
 }
-
-/** Of HTTP/2 undici gives them by name. */

@@ -5,12 +5,12 @@ import { decideGitCommands, decideGitRequest, type GitVerdict } from './git-door
 import { searchedPush, searchNames } from './git-search.ts';
 import { maxFetchBytes, readGitWants, TipsReader } from './git-wants.ts';
 import { isHeaderValue, withHeader } from './header-rules.ts';
+import { headerValues } from './http1-head.ts';
 import { searchOf } from './outbound-search.ts';
 import type { PassageResult } from './pass-on.ts';
 import { installationToken } from './provider-passage.ts';
 import { objectionOfWorker, placeOf, recordTexts } from './reading-hold.ts';
 import { failed, malformed, type Refusal, RefusedError, refuse } from './refusal.ts';
-import { headerValues } from './request-gate.ts';
 
 const maxRepositories = 100;
 
@@ -47,9 +47,9 @@ export async function gitPassage(asking: Asking): Promise<PassageResult> {
   if (!got.ok) return got;
   let body: Readable | Buffer | null = null;
   const fetches = verdict.capability === 'github:repo.read';
-  if (request.body.framing !== 'none') {
+  if (request.body.kind !== 'none') {
     asking.wantBody();
-    body = fetches ? await asking.body.read(maxFetchBytes, parts.budget) : asking.body.stream();
+    body = fetches ? await asking.body.readAll(maxFetchBytes, parts.budget) : asking.body.stream();
   }
   const reader = fetches ? await readingOf(asking, about, verdict, body) : undefined;
   if (verdict.pushes) {

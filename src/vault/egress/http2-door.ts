@@ -1,5 +1,6 @@
 import { constants, performServerHandshake, type ServerHttp2Session } from 'node:http2';
 import type { TLSSocket } from 'node:tls';
+import { incomingBody } from './bodies.ts';
 import type { ClientRequest } from './client-messages.ts';
 import { maxHeaderBytes, readHttp2Head } from './http2-head.ts';
 import { Http2Response } from './http2-response.ts';
@@ -41,7 +42,7 @@ const sessionOptions = {
 
 export interface Http2Handlers {
   /** One request, in the form of HTTP/1.1. */
-  request(request: ClientRequest, response: Http2Response, url: string): unknown;
+  request(request: ClientRequest, response: Http2Response): unknown;
   /** One that has no such form. */
   refused(refusal: Refusal, response: Http2Response, method: string): void;
   /** What comes is no HTTP/2, or too much of it; the connection is over. */
@@ -68,7 +69,7 @@ export function serveHttp2(secure: TLSSocket, on: Http2Handlers): void {
     const read = readHttp2Head(raw, (flags & constants.NGHTTP2_FLAG_END_STREAM) === 0);
     if (!read.ok) return on.refused(read.refusal, response, String(headers[':method'] ?? '?'));
     const { method, httpVersion, rawHeaders, url } = read.head;
-    on.request(Object.assign(stream, { method, httpVersion, rawHeaders: [...rawHeaders] }), response, url);
+    on.request({ method, url, httpVersion, rawHeaders, body: incomingBody(stream) }, response);
   });
 }
 

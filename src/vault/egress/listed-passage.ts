@@ -16,7 +16,7 @@ export async function listedPassage(
 ): Promise<PassageResult> {
   const { parts, session, policy, host, port, request } = asking;
   const { method, target } = request;
-  const reads = (method === 'GET' || method === 'HEAD') && request.body.framing === 'none';
+  const reads = (method === 'GET' || method === 'HEAD') && request.body.kind === 'none';
   if (readOnly && !reads) {
     return {
       ok: false,
@@ -109,12 +109,12 @@ async function guarded(asking: Asking, plain: Passage): Promise<PassageResult> {
 /** The body as it goes on: kept when it may have to be sent twice, filled in where variables are looked for. */
 async function bodyWith(asking: Asking, variables: readonly OpenVariable[], keep: boolean) {
   const { parts, request, headers, body, wantBody } = asking;
-  const { framing } = request.body;
-  if (framing === 'none') return { headers, body: null, replayable: true };
-  const isSmall = request.body.framing === 'length' && request.body.bytes <= maxReplayBytes;
+  const { kind } = request.body;
+  if (kind === 'none') return { headers, body: null, replayable: true };
+  const isSmall = request.body.kind === 'length' && request.body.bytes <= maxReplayBytes;
   if (isSmall && (keep || variables.length > 0)) {
     wantBody();
-    const bytes = await body.read(maxReplayBytes, parts.budget);
+    const bytes = await body.readAll(maxReplayBytes, parts.budget);
     const filled =
       variables.length > 0 ? Buffer.from(fillIn(bytes.toString('latin1'), variables), 'latin1') : bytes;
     return { headers, body: filled, replayable: true };

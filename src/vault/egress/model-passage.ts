@@ -23,7 +23,7 @@ export async function modelPassage(asking: Asking, model: ModelName): Promise<Pa
     const read = await readModelBody(asking, endpoint.wire);
     if (!Buffer.isBuffer(read)) return read;
     body = read;
-  } else if (request.body.framing !== 'none') {
+  } else if (request.body.kind !== 'none') {
     return { ok: false, refusal: refuse('model.body', 'This model request takes no body.', 400) };
   }
   const emulated = policy.publication?.emulated ?? false;
@@ -60,7 +60,7 @@ async function readModelBody(
   { parts, policy, request, headers, body, wantBody }: Asking,
   wire: Exclude<ModelWire, 'none'>,
 ): Promise<Buffer | Extract<PassageResult, { ok: false }>> {
-  if (request.body.framing === 'length' && request.body.bytes > maxModelBodyBytes) {
+  if (request.body.kind === 'length' && request.body.bytes > maxModelBodyBytes) {
     return {
       ok: false,
       refusal: refuse('body.too_large', 'The body of this model request is too large.', 413),
@@ -72,7 +72,7 @@ async function readModelBody(
     }
   }
   wantBody();
-  const bytes = await body.read(maxModelBodyBytes, parts.budget);
+  const bytes = await body.readAll(maxModelBodyBytes, parts.budget);
   try {
     const parsed: unknown = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
     const refusal = checkModelBody(wire, parsed, mayReachThroughModel(policy, parts.rules));

@@ -93,7 +93,7 @@ export async function sendNotification(
     const timestamp = Math.floor(at.getTime() / 1000);
     const answer = await pools
       .for({ publicationId: `notify ${organizationId}` })
-      .for({ kind: 'public', host: host.host, path: target.pathname + target.search })
+      .client({ kind: 'public', host: host.host, path: target.pathname + target.search })
       .request({
         method: 'POST',
         path: target.pathname + target.search,

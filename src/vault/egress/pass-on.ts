@@ -3,10 +3,10 @@ import type { ClientResponse } from './client-messages.ts';
 import { type AnswerReader, forward } from './forward.ts';
 import { withHeader } from './header-rules.ts';
 import type { Hold } from './held-answer.ts';
+import { headerValues } from './http1-head.ts';
 import type { ModelUsage } from './model-usage.ts';
 import { answerRefusal, type EgressParts, type RecordStart, recordRefusal } from './parts.ts';
 import { failed, type Refusal } from './refusal.ts';
-import { headerValues } from './request-gate.ts';
 import type { Silence } from './upstream-failure.ts';
 import type { UpstreamPools } from './upstream-pools.ts';
 import type { Route } from './upstreams.ts';
@@ -51,7 +51,7 @@ export async function passOn(
   let redaction = parts.redactions.for(passage.secrets ?? []);
   const ask = (headers: string[], discard?: typeof refusesToken) =>
     forward({
-      dispatcher: pools.for(route, passage.http2),
+      upstream: pools.for(route, passage.http2),
       method,
       path: route.path,
       body,

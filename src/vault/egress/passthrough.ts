@@ -147,6 +147,7 @@ function firstBytes(socket: Socket, head: Buffer): Promise<FirstBytes> {
     socket.once('close', gone);
     socket.once('end', gone);
     socket.on('data', more);
+    socket.resume();
     if (bytes.byteLength > 0) read();
   });
 }

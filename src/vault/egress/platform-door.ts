@@ -115,9 +115,9 @@ export class PlatformDoor {
     const route = parts.rules.upstreams.route(start.host, request.target.path, emulated);
     if (!route) throw new RefusedError(unmapped(start.host));
     const body =
-      request.body.framing === 'none'
+      request.body.kind === 'none'
         ? null
-        : await incomingBody(incoming).read(maxReplayBytes, parts.budget);
+        : await incomingBody(incoming).readAll(maxReplayBytes, parts.budget);
     const passage: Passage = {
       rule: 'platform:conversion',
       credential: null,
@@ -150,14 +150,14 @@ export class PlatformDoor {
     if (!route) throw new RefusedError(unmapped(host));
     const source = incomingBody(incoming);
     const { body: framing } = request;
-    if (framing.framing !== 'none' && request.expectsContinue) response.writeContinue();
+    if (framing.kind !== 'none' && request.expectsContinue) response.writeContinue();
     const kept: boolean =
-      framing.framing === 'none' || (framing.framing === 'length' && framing.bytes <= maxReplayBytes);
+      framing.kind === 'none' || (framing.kind === 'length' && framing.bytes <= maxReplayBytes);
     const body =
-      framing.framing === 'none'
+      framing.kind === 'none'
         ? null
         : kept
-          ? await source.read(maxReplayBytes, parts.budget)
+          ? await source.readAll(maxReplayBytes, parts.budget)
           : source.stream();
     const bare = forwardedRequestHeaders(incoming.rawHeaders);
     const { path } = request.target;
@@ -179,7 +179,7 @@ export class PlatformDoor {
       };
     }
     const headers =
-      !kept && framing.framing === 'length' ? [...bare, 'content-length', String(framing.bytes)] : bare;
+      !kept && framing.kind === 'length' ? [...bare, 'content-length', String(framing.bytes)] : bare;
     if (
       credential.kind === 'github_app' &&
       botPath.test(request.target.path) &&

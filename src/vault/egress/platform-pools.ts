@@ -105,7 +105,7 @@ export class PlatformPools {
       });
     try {
       const answer = await this.for(credential)
-        .for(route)
+        .client(route)
         .request({
           method: request.method,
           path: route.path,
@@ -152,7 +152,7 @@ export class PlatformPools {
         throw new RefusedError(refuse('host.ceiling', `${host} is not in TAGALONG_ALLOWED_HOSTS.`));
       }
       const answer = await this.for({ publicationId: `oauth ${organizationId}` })
-        .for(route)
+        .client(route)
         .request({
           method: 'POST',
           path: route.path,

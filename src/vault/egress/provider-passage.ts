@@ -118,10 +118,10 @@ export async function installationToken(
 }
 
 async function readBody({ parts, request, body, wantBody }: Asking) {
-  if (request.body.framing === 'none') return { body: null, replayable: true };
+  if (request.body.kind === 'none') return { body: null, replayable: true };
   wantBody();
-  if (request.body.framing === 'length' && request.body.bytes <= maxReplayBytes) {
-    return { body: await body.read(maxReplayBytes, parts.budget), replayable: true };
+  if (request.body.kind === 'length' && request.body.bytes <= maxReplayBytes) {
+    return { body: await body.readAll(maxReplayBytes, parts.budget), replayable: true };
   }
   return { body: body.stream(), replayable: false };
 }

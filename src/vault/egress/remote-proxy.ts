@@ -1,7 +1,8 @@
-import type { IncomingMessage } from 'node:http';
-import { createServer, type Server } from 'node:https';
 import type { Socket } from 'node:net';
+import { createServer, type Server, type TLSSocket } from 'node:tls';
+import type { ClientRequest } from './client-messages.ts';
 import { FailedTries } from './failed-tries.ts';
+import { serveHttp1 } from './http1-door.ts';
 import { listen } from './listening.ts';
 import { type EgressParts, recordRefusal } from './parts.ts';
 import type { RemoteListener } from './protocol.ts';
@@ -9,8 +10,8 @@ import type { ProxySession } from './proxy-session.ts';
 import { malformed, type Refusal, rawRefusal } from './refusal.ts';
 import { isToken, readPresented } from './remote-token.ts';
 import type { SessionProxy } from './session-proxy.ts';
-import { newTunnel, startOf } from './tunnel.ts';
-import { serverOptions } from './tunnel-server.ts';
+import { newTunnel, startOf, type Tunnel } from './tunnel.ts';
+import { recordUnreadable } from './tunnel-server.ts';
 
 /** Connections of one source that have not said yet whose they are. */
 const maxUnknown = 128;
@@ -25,7 +26,7 @@ export class RemoteProxy {
   readonly #find: (sessionId: string) => Promise<ProxySession | undefined>;
   readonly #server: Server;
   readonly #failed: FailedTries;
-  readonly #owners = new WeakMap<Socket, ProxySession>();
+  readonly #sockets = new Set<Socket>();
   readonly #unknown = new Map<string, number>();
   /** By the client's address and port: called when it is known whose a connection is. */
   readonly #leaves = new Map<string, () => void>();
@@ -41,28 +42,16 @@ export class RemoteProxy {
     this.#find = find;
     this.#failed = new FailedTries(parts.now);
     this.#server = createServer({
-      ...serverOptions,
       cert: certificatePem,
       key: privateKeyPem,
       minVersion: 'TLSv1.2',
       handshakeTimeout: 10_000,
+      ALPNProtocols: ['http/1.1'],
+      noDelay: true,
+      allowHalfOpen: true,
     });
-    this.#server.maxHeadersCount = 0;
     this.#server.on('connection', (socket: Socket) => this.#count(socket));
-    this.#server.on('secureConnection', (socket: Socket) => socket.on('error', () => {}));
-    this.#server.on('connect', (request: IncomingMessage, socket: Socket, head: Buffer) => {
-      this.#authenticate(request, socket)
-        .then((session) => session && proxy.connect(session, request, socket, head))
-        .catch((error) => this.#broken(socket, error));
-    });
-    this.#server.on('upgrade', (_request: IncomingMessage, socket: Socket) =>
-      socket.end(rawRefusal(malformed('proxy.form', 'This is a proxy: use CONNECT.'))),
-    );
-    proxy.watch(this.#server, (request, response) => {
-      this.#authenticate(request, request.socket)
-        .then((session) => session && proxy.plain(session, request, response))
-        .catch((error) => this.#broken(request.socket, error));
-    });
+    this.#server.on('secureConnection', (socket) => this.#serve(socket));
   }
 
   /** Resolves with the port when connections are accepted. */
@@ -74,26 +63,60 @@ export class RemoteProxy {
 
   close(): void {
     this.#server.close();
-    this.#server.closeAllConnections();
+    for (const socket of this.#sockets) socket.destroy();
   }
 
-  async #authenticate(request: IncomingMessage, socket: Socket): Promise<ProxySession | undefined> {
-    const presented = readPresented(request.rawHeaders);
-    const session = await this.#find(presented?.sessionId ?? '');
-    const owner = this.#owners.get(socket);
-    const right = await isToken(session, presented?.token ?? '');
-    if (!session || !right || (owner && owner !== session)) {
-      this.#refuse(request, socket, session);
+  #serve(socket: TLSSocket): void {
+    const parts = this.#parts;
+    const proxy = this.#proxy;
+    socket.on('error', () => {});
+    /** Of the session that the connection belongs to, once it is known. */
+    const owner: { tunnel?: Tunnel } = {};
+    serveHttp1(socket, {
+      request: async (request, response) => {
+        const tunnel = await this.#authenticate(request, socket, owner);
+        if (tunnel) await proxy.plain(tunnel, request, response);
+      },
+      connect: async (request, inner, head) => {
+        const tunnel = await this.#authenticate(request, socket, owner);
+        if (tunnel) await proxy.connect(tunnel.session, request, inner, head);
+      },
+      upgrade: (_request, inner) =>
+        inner.end(rawRefusal(malformed('proxy.form', 'This is a proxy: use CONNECT.'))),
+      unreadable: (refusal) => {
+        if (owner.tunnel) recordUnreadable(parts, owner.tunnel, refusal);
+        return { answers: owner.tunnel !== undefined };
+      },
+    });
+  }
+
+  /** Whose connection this is; undefined when it is nobody's, which was said. Never rejects. */
+  async #authenticate(
+    request: ClientRequest,
+    socket: Socket,
+    owner: { tunnel?: Tunnel },
+  ): Promise<Tunnel | undefined> {
+    try {
+      const presented = readPresented(request.rawHeaders);
+      const session = await this.#find(presented?.sessionId ?? '');
+      const right = await isToken(session, presented?.token ?? '');
+      if (!session || !right || (owner.tunnel && owner.tunnel.session !== session)) {
+        this.#refuse(request, socket, session);
+        return undefined;
+      }
+      if (owner.tunnel) return owner.tunnel;
+      if (!session.admit(socket, true)) return undefined;
+      owner.tunnel = newTunnel(session, '', 0, 'http');
+      this.#leaves.get(`${socket.remoteAddress} ${socket.remotePort}`)?.();
+      return owner.tunnel;
+    } catch (error) {
+      this.#parts.logger.error({ err: error }, 'A request to the remote proxy failed.');
+      socket.destroy();
       return undefined;
     }
-    if (owner) return session;
-    if (!this.#proxy.accept(session, socket)) return undefined;
-    this.#owners.set(socket, session);
-    this.#leaves.get(`${socket.remoteAddress} ${socket.remotePort}`)?.();
-    return session;
   }
 
-  #refuse(request: IncomingMessage, socket: Socket, session: ProxySession | undefined): void {
+  #refuse(request: ClientRequest, socket: Socket, session: ProxySession | undefined): void {
     const source = socket.remoteAddress ?? '';
     const { tries, tooMany } = this.#failed.note(source);
     const refusal: Refusal = tooMany
@@ -107,8 +130,8 @@ export class RemoteProxy {
     if (tooMany && tries % 1_000 !== 0) return;
     this.#parts.logger.warn({ source, tries }, 'A request to the remote proxy had no valid token.');
     if (!session) return;
-    const nowhere = newTunnel(session, request.url ?? '', 0, 'https');
-    recordRefusal(this.#parts, startOf(this.#parts, nowhere, request.method ?? ''), refusal);
+    const nowhere = newTunnel(session, request.url, 0, 'https');
+    recordRefusal(this.#parts, startOf(this.#parts, nowhere, request.method), refusal);
   }
 
   /** Who has not said yet whose it is holds no more than a few connections. */
@@ -126,11 +149,10 @@ export class RemoteProxy {
       else this.#unknown.delete(source);
     };
     this.#leaves.set(end, leave);
-    socket.once('close', leave);
-  }
-
-  #broken(socket: Socket, error: unknown): void {
-    this.#parts.logger.error({ err: error }, 'A request to the remote proxy failed.');
-    socket.destroy();
+    this.#sockets.add(socket);
+    socket.once('close', () => {
+      leave();
+      this.#sockets.delete(socket);
+    });
   }
 }

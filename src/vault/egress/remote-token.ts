@@ -1,6 +1,6 @@
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
+import { headerValues } from './http1-head.ts';
 import type { ProxySession } from './proxy-session.ts';
-import { headerValues } from './request-gate.ts';
 
 /** Who a client says it is. */
 export interface Presented {

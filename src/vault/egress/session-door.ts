@@ -1,8 +1,6 @@
-import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import type { EgressLimits } from '../../config.ts';
 import { type Asking, framed, streamed } from './asking.ts';
-import { incomingBody } from './bodies.ts';
 import type { ClientRequest, ClientResponse } from './client-messages.ts';
 import { gitPassage } from './git-passage.ts';
 import { forwardedRequestHeaders, withHeader } from './header-rules.ts';
@@ -26,36 +24,21 @@ export async function serveRequest(
   tunnel: Tunnel,
   incoming: ClientRequest,
   response: ClientResponse,
-  url: string,
 ): Promise<void> {
   const { session, host, port } = tunnel;
+  const { method, url, httpVersion, rawHeaders, body } = incoming;
   tunnel.used = true;
-  const method = incoming.method ?? '';
   const start = startOf(parts, tunnel, method, url);
-  const over = tunnel.poisoned ? undefined : session.limits.enter();
-  if (tunnel.poisoned || over) {
-    tunnel.poisoned = true;
-    if (!over) return void response.destroy();
+  const over = session.limits.enter();
+  if (over) {
     answerRefusal(response, over);
     if (session.limits.isNotable(over)) recordRefusal(parts, start, over);
     return;
   }
-  tunnel.active += 1;
-  let done = () => {};
   try {
-    const { httpVersion, rawHeaders } = incoming;
     const gate = checkRequest({ method, url, httpVersion, rawHeaders }, host, port);
     if (!gate.ok) throw new RefusedError(gate.refusal);
     requireRecorder(parts);
-    const body = incomingBody(incoming);
-    if (gate.request.body.framing !== 'none') {
-      const cut = (error: RefusedError) => body.cut(error);
-      tunnel.cut = cut;
-      done = () => {
-        if (tunnel.cut === cut) tunnel.cut = undefined;
-      };
-      incoming.once('end', done);
-    }
     let told = !gate.request.expectsContinue;
     const result = await allow({
       parts,
@@ -78,12 +61,9 @@ export async function serveRequest(
     await passOn(parts, start, session.pools, passage, response, silence);
   } catch (error) {
     const refusal = refusalOf(parts, error);
-    if (refusal.close) tunnel.poisoned = true;
     answerRefusal(response, refusal);
     recordRefusal(parts, start, refusal);
   } finally {
-    done();
-    tunnel.active -= 1;
     session.limits.leave();
   }
 }
@@ -92,15 +72,13 @@ export async function serveRequest(
 export async function serveUpgrade(
   parts: EgressParts,
   tunnel: Tunnel,
-  incoming: IncomingMessage,
+  incoming: ClientRequest,
   socket: Socket,
   head: Buffer,
 ): Promise<void> {
   const { session, host, port } = tunnel;
-  const { method = '', url = '', httpVersion, rawHeaders } = incoming;
+  const { method, url, httpVersion, rawHeaders, body } = incoming;
   tunnel.used = true;
-  // Whatever comes after it is no request any more.
-  tunnel.poisoned = true;
   const start = startOf(parts, tunnel, method, url);
   const over = session.limits.enter();
   if (over) {
@@ -127,7 +105,7 @@ export async function serveUpgrade(
     }
     const result = await listedPassage(
       {
-        ...{ parts, session, policy, host, port, request: gate.request, body: incomingBody(incoming) },
+        ...{ parts, session, policy, host, port, request: gate.request, body },
         sent: rawHeaders,
         headers: webSocketHeaders(rawHeaders, port === 443 ? host : `${host}:${port}`),
         wantBody: () => {},

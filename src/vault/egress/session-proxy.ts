@@ -1,9 +1,11 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import { createServer as createNetServer, type Socket } from 'node:net';
+import { createServer, type Socket } from 'node:net';
+import type { ClientRequest, ClientResponse } from './client-messages.ts';
 import { checkConnect, nameRefusal } from './connect-gate.ts';
 import { serveDns } from './dns-door.ts';
 import { handshake } from './handshake.ts';
 import { parseAuthority } from './host-names.ts';
+import { serveHttp1 } from './http1-door.ts';
+import { headerValues } from './http1-head.ts';
 import { listen } from './listening.ts';
 import { answerRefusal, type EgressParts, recordRefusal, requireRecorder } from './parts.ts';
 import { passThrough, passThroughTransparent } from './passthrough.ts';
@@ -13,8 +15,8 @@ import { failed, malformed, type Refusal, RefusedError, rawRefusal } from './ref
 import { serveRequest } from './session-door.ts';
 import { type DestinationResult, decideDestination } from './session-policy.ts';
 import { acceptTls } from './transparent-tls.ts';
-import { newTunnel, startOf } from './tunnel.ts';
-import { serverOptions, TunnelServer } from './tunnel-server.ts';
+import { newTunnel, startOf, type Tunnel } from './tunnel.ts';
+import { enterSecureTunnel, enterTunnel, recordUnreadable, recordUnused } from './tunnel-server.ts';
 
 const unreadableHello = (host: string) =>
   `${host} is passed through, for which the TLS client hello must name it plainly and once.`;
@@ -25,66 +27,48 @@ const unreadableHello = (host: string) =>
  */
 export class SessionProxy {
   readonly #parts: EgressParts;
-  readonly #tunnels: TunnelServer;
 
   constructor(parts: EgressParts) {
     this.#parts = parts;
-    this.#tunnels = new TunnelServer(parts);
   }
 
   /** Serves a listener of this session; resolves when connections are accepted. */
   serve(session: ProxySession, handle: ListenerHandle, role: ListenerRole): Promise<void> {
     if (role === 'dns') return serveDns(this.#parts, session, handle);
-    if (role === 'https') {
-      const server = createNetServer({ noDelay: true }, (socket) => this.#transparentTls(session, socket));
-      session.addCloser(() => server.close());
-      return listen(server, handle);
-    }
-    const server = createServer(serverOptions);
-    server.maxHeadersCount = 0;
+    const accept =
+      role === 'https'
+        ? (socket: Socket) => this.#transparentTls(session, socket)
+        : (socket: Socket) => this.#accept(session, socket, role === 'http');
+    const server = createServer({ noDelay: true, allowHalfOpen: role !== 'https' }, accept);
     session.addCloser(() => server.close());
-    server.on('connection', (socket: Socket) => {
-      socket.on('error', () => {});
-      if (!this.accept(session, socket)) return;
-      socket.setNoDelay(true);
-    });
-    server.on('connect', (request: IncomingMessage, socket: Socket, head: Buffer) => {
-      this.connect(session, request, socket, head).catch((error) => {
-        this.#parts.logger.error({ err: error }, 'A CONNECT failed.');
-        socket.destroy();
-      });
-    });
-    this.#tunnels.watch(server, (request, response) =>
-      this.plain(session, request, response, role === 'http'),
-    );
     return listen(server, handle);
   }
 
-  close(): void {
-    this.#tunnels.close();
+  #accept(session: ProxySession, socket: Socket, isTransparent: boolean): void {
+    socket.on('error', () => {});
+    if (!session.admit(socket, true)) return;
+    const tunnel = newTunnel(session, '', 0, 'http');
+    serveHttp1(socket, {
+      request: (request, response) => this.plain(tunnel, request, response, isTransparent),
+      connect: (request, inner, head) => this.connect(session, request, inner, head),
+      unreadable: (refusal) => {
+        recordUnreadable(this.#parts, tunnel, refusal);
+        return { answers: true };
+      },
+    });
   }
 
-  /** Counts a connection in whose requests go to `connect` and `plain`; false when the session has too many: it is ended. */
-  accept(session: ProxySession, socket: Socket): boolean {
-    if (!session.admit(socket, true)) return false;
-    this.#tunnels.know(socket, newTunnel(session, '', 0, 'http'));
-    return true;
+  /** Opens a tunnel, or says why not. Never rejects. */
+  connect(session: ProxySession, request: ClientRequest, socket: Socket, head: Buffer): Promise<void> {
+    return this.#connect(session, request, socket, head).catch((error) => {
+      this.#parts.logger.error({ err: error }, 'A CONNECT failed.');
+      socket.destroy();
+    });
   }
 
-  /** Answers what comes to a server, and what its parser cannot read. */
-  watch(server: Server, serve: (request: IncomingMessage, response: ServerResponse) => unknown): void {
-    this.#tunnels.watch(server, serve);
-  }
-
-  /** Opens a tunnel, or says why not. */
-  async connect(
-    session: ProxySession,
-    request: IncomingMessage,
-    socket: Socket,
-    head: Buffer,
-  ): Promise<void> {
+  async #connect(session: ProxySession, request: ClientRequest, socket: Socket, head: Buffer): Promise<void> {
     const parts = this.#parts;
-    const named = request.url ?? '';
+    const named = request.url;
     const authority = parseAuthority(named);
     const tunnel = authority.ok
       ? newTunnel(session, authority.host, authority.port, authority.port === 80 ? 'http' : 'https')
@@ -107,14 +91,14 @@ export class SessionProxy {
     if (socket.destroyed) return;
     socket.write('HTTP/1.1 200 Connection Established\r\n\r\n');
     if (head.byteLength > 0) socket.unshift(head);
-    if (!context) return this.#tunnels.enter(socket, tunnel, start);
+    if (!context) return enterTunnel(parts, socket, tunnel, start);
     handshake(
       socket,
       { secureContext: context },
       {
-        secure: (secure) => this.#tunnels.enterSecure(secure, tunnel, start),
+        secure: (secure) => enterSecureTunnel(parts, secure, tunnel, start),
         failed: (why) => {
-          if (why === undefined) return this.#tunnels.unused(tunnel, start);
+          if (why === undefined) return recordUnused(parts, tunnel, start);
           tunnel.used = true;
           recordRefusal(parts, start, failed('tls.handshake', why));
         },
@@ -136,7 +120,7 @@ export class SessionProxy {
           const isOpaque = decided.destination.kind === 'opaque';
           return isOpaque ? malformed('tls.name', unreadableHello(host), 421) : undefined;
         },
-        entered: (secure, host) => this.#tunnels.enterSecure(secure, at(host), { ...start, host }),
+        entered: (secure, host) => enterSecureTunnel(parts, secure, at(host), { ...start, host }),
         refused: (refusal, host) => recordRefusal(parts, { ...start, host }, refusal),
       });
     passThroughTransparent(parts, session, start, socket).then(
@@ -164,28 +148,24 @@ export class SessionProxy {
    * A plain-http proxy request, `GET http://tagalong.internal/… HTTP/1.1`; or, where clients believe to speak to the
    * host itself, one in the form for that, whose Host says which.
    */
-  plain(
-    session: ProxySession,
-    request: IncomingMessage,
-    response: ServerResponse,
-    transparent = false,
-  ): unknown {
-    const sent = request.url ?? '';
-    const own = transparent && sent.startsWith('/');
-    const url = own ? `http://${request.headers.host ?? ''}${sent}` : sent;
+  plain(tunnel: Tunnel, request: ClientRequest, response: ClientResponse, isTransparent = false): unknown {
+    const { session } = tunnel;
+    const sent = request.url;
+    const own = isTransparent && sent.startsWith('/');
+    const url = own ? `http://${headerValues(request.rawHeaders, 'host')[0] ?? ''}${sent}` : sent;
     const match = /^http:\/\/([^/?#]*)(.*)$/is.exec(url);
     const authority = match ? parseAuthority(match[1] ?? '', 80) : undefined;
-    const known = this.#tunnels.known(request.socket);
-    if (authority?.ok && known) {
+    if (authority?.ok) {
       const rest = match?.[2] ?? '';
-      const tunnel = Object.assign(known, { host: authority.host, port: authority.port });
-      return serveRequest(this.#parts, tunnel, request, response, rest.startsWith('/') ? rest : `/${rest}`);
+      Object.assign(tunnel, { host: authority.host, port: authority.port });
+      const asked = { ...request, url: rest.startsWith('/') ? rest : `/${rest}` };
+      return serveRequest(this.#parts, tunnel, asked, response);
     }
     const refusal = match
-      ? nameRefusal(authority && !authority.ok ? authority.reason : 'malformed', 'request')
+      ? nameRefusal(authority?.reason ?? 'malformed', 'request')
       : malformed('proxy.form', 'This is a proxy: use CONNECT for https, or an absolute http URL.');
     const nowhere = newTunnel(session, match?.[1] ?? '', 0, 'http');
-    recordRefusal(this.#parts, startOf(this.#parts, nowhere, request.method ?? ''), refusal);
+    recordRefusal(this.#parts, startOf(this.#parts, nowhere, request.method), refusal);
     answerRefusal(response, { ...refusal, close: true });
   }
 }

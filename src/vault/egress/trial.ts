@@ -93,7 +93,6 @@ export async function tryEgress(): Promise<{ ok: boolean; message: string }> {
     };
   } finally {
     await session.close();
-    proxy.close();
     upstream.close();
     upstream.closeAllConnections();
     await parts.database.$client.end();

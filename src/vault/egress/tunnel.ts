@@ -1,6 +1,5 @@
 import type { EgressParts, RecordStart } from './parts.ts';
 import type { ProxySession } from './proxy-session.ts';
-import type { RefusedError } from './refusal.ts';
 
 /** Where a session's connection leads: fixed when it was opened, and checked on every request in it. */
 export interface Tunnel {
@@ -10,12 +9,6 @@ export interface Tunnel {
   scheme: 'http' | 'https';
   /** Whether a request came through it. */
   used: boolean;
-  /** What follows cannot be trusted to be a request. */
-  poisoned: boolean;
-  /** Requests that are being answered. */
-  active: number;
-  /** Ends the body that is coming in, when the parser finds it broken; undefined while none is. */
-  cut: ((error: RefusedError) => void) | undefined;
 }
 
 /** One through which nothing came yet. */
@@ -25,7 +18,7 @@ export function newTunnel(
   port: number,
   scheme: Tunnel['scheme'],
 ): Tunnel {
-  return { session, host, port, scheme, used: false, poisoned: false, active: 0, cut: undefined };
+  return { session, host, port, scheme, used: false };
 }
 
 /** The beginning of a record of what comes through a tunnel. */

@@ -9,6 +9,9 @@ export interface Silence {
   idleMs: number;
 }
 
+/** Without such bounds: a model may think for long before its first byte and between two. */
+export const patientMs = 15 * 60_000;
+
 /** What to answer when an upstream did not, or not properly. */
 export function refusalOfFailure(error: Error, silence: Silence | undefined): Refusal {
   if (error instanceof RefusedError) return error.refusal;

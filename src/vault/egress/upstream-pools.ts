@@ -1,4 +1,4 @@
-import type { Socket } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { type Dispatcher, Pool } from 'undici';
 import { keepNewest } from '../keep-newest.ts';
 import {
@@ -9,7 +9,10 @@ import {
   type Resolve,
   type Speech,
 } from './dialing.ts';
+import { Http1Pool } from './http1-pool.ts';
+import type { UpstreamHandler, UpstreamRequest } from './http1-upstream.ts';
 import { failed, RefusedError, refuse } from './refusal.ts';
+import { patientMs } from './upstream-failure.ts';
 import type { Route } from './upstreams.ts';
 
 export interface PoolOptions {
@@ -17,16 +20,27 @@ export interface PoolOptions {
   connect: Connect;
 }
 
-/** A model may think for long before its first byte and between two. */
-const silenceTimeoutMs = 15 * 60_000;
+/** Sends requests to one origin, and tells their handlers what becomes of them. */
+export interface Upstream {
+  dispatch(request: UpstreamRequest, handler: UpstreamHandler): unknown;
+}
+
+interface Pools {
+  http1: Http1Pool;
+  /** Made at first use. */
+  http2: Pool | undefined;
+  calls: Pool | undefined;
+}
+
 const maxPools = 64;
+const maxHeaderBytes = 64 * 1024;
 
 /**
  * The open connections of one principal. Never shared with another, so that what one connection's upstream answers
  * can be an answer to that principal only.
  */
 export class UpstreamPools {
-  readonly #pools = new Map<string, Pool>();
+  readonly #pools = new Map<string, Pools>();
   readonly #options: PoolOptions;
 
   constructor(options: PoolOptions) {
@@ -34,17 +48,38 @@ export class UpstreamPools {
   }
 
   /**
-   * The pool for a route, made at first use. With `http2` its connections speak that where the upstream agrees to it;
-   * a request that the upstream says it has not begun, when it ends such a connection, is asked again.
+   * What sends requests over a route, made at first use. With `http2` its connections speak that where the upstream
+   * agrees to it; a request that the upstream says it has not begun, when it ends such a connection, is asked again.
    */
-  for(route: Route, http2 = false): Dispatcher {
-    const { key: where, origin } = address(route);
-    const key = http2 ? `${where} h2` : where;
-    const pool = this.#pools.get(key) ?? this.#open(route, origin, http2);
-    keepNewest(this.#pools, key, pool, maxPools)
-      ?.close()
-      .catch(() => {});
-    return pool;
+  for(route: Route, http2 = false): Upstream {
+    const pools = this.#find(route);
+    if (!http2) return pools.http1;
+    pools.http2 ??= this.#open(route, true);
+    return pools.http2;
+  }
+
+  /** For calls of our own, with undici's whole interface. */
+  client(route: Route): Dispatcher {
+    const pools = this.#find(route);
+    pools.calls ??= this.#open(route, false);
+    return pools.calls;
+  }
+
+  #find(route: Route): Pools {
+    const { key, origin } = address(route);
+    const pools = this.#pools.get(key) ?? {
+      http1: new Http1Pool({
+        dial: () => this.#dial(route, false),
+        authority: new URL(origin).host,
+        maxConnections: 64,
+        maxHeaderBytes,
+      }),
+      http2: undefined,
+      calls: undefined,
+    };
+    const oldest = keepNewest(this.#pools, key, pools, maxPools);
+    if (oldest) letGo(oldest);
+    return pools;
   }
 
   /** A connection of its own, for what is no request and answer. Rejects with a RefusedError. */
@@ -65,37 +100,63 @@ export class UpstreamPools {
 
   /** Breaks every connection. */
   async destroy(): Promise<void> {
-    const pools = [...this.#pools.values()];
+    const all = [...this.#pools.values()];
     this.#pools.clear();
-    await Promise.all(pools.map((pool) => pool.destroy().catch(() => {})));
+    for (const { http1 } of all) http1.destroy();
+    const others = all.flatMap(({ http2, calls }) => [http2 ?? [], calls ?? []].flat());
+    await Promise.all(others.map((pool) => pool.destroy().catch(() => {})));
   }
 
-  #open(route: Route, origin: string, http2: boolean): Pool {
+  async #dial(route: Route, http2: boolean): Promise<Socket> {
     const { resolve, connect } = this.#options;
-    const shared = {
+    try {
+      switch (route.kind) {
+        case 'public':
+          return await dialPublic(route.host, resolve, connect, { http2, port: route.port });
+        case 'mapped':
+          return await dialMapped(route.origin, resolve, connect, { http2 });
+        case 'socket':
+          return await dialSocket(route.socketPath);
+      }
+    } catch (error) {
+      throw asRefused(error);
+    }
+  }
+
+  #open(route: Route, http2: boolean): Pool {
+    return new Pool(address(route).origin, {
       allowH2: http2,
       // Over HTTP/2 undici takes as many at once as the upstream does.
       ...(http2 ? {} : { pipelining: 1 }),
       connections: http2 ? 8 : 64,
-      headersTimeout: silenceTimeoutMs,
-      bodyTimeout: silenceTimeoutMs,
-      maxHeaderSize: 64 * 1024,
-    };
-    if (route.kind === 'socket') return new Pool(origin, { ...shared, socketPath: route.socketPath });
-    const dial =
-      route.kind === 'public'
-        ? () => dialPublic(route.host, resolve, connect, { http2, port: route.port })
-        : () => dialMapped(route.origin, resolve, connect, { http2 });
-    return new Pool(origin, {
-      ...shared,
+      headersTimeout: patientMs,
+      bodyTimeout: patientMs,
+      maxHeaderSize: maxHeaderBytes,
       connect: (_options, callback) => {
-        dial().then(
+        this.#dial(route, http2).then(
           (socket) => callback(null, socket),
-          (error: unknown) => callback(asRefused(error), null),
+          (error: Error) => callback(error, null),
         );
       },
     });
   }
+}
+
+/** Of a route that was not used for long: what is under way is taken to its end. */
+function letGo({ http1, http2, calls }: Pools): void {
+  http1.close();
+  for (const pool of [http2, calls]) pool?.close().catch(() => {});
+}
+
+function dialSocket(path: string): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    const socket = connect({ path });
+    socket.once('error', reject);
+    socket.once('connect', () => {
+      socket.off('error', reject);
+      resolve(socket);
+    });
+  });
 }
 
 function address(route: Route): { key: string; origin: string } {

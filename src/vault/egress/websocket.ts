@@ -2,6 +2,7 @@ import { type IncomingMessage, request as sendRequest } from 'node:http';
 import type { Socket } from 'node:net';
 import { type Duplex, Transform } from 'node:stream';
 import { forwardedRequestHeaders, forwardedResponseHeaders } from './header-rules.ts';
+import { headerValues } from './http1-head.ts';
 import { searchOf } from './outbound-search.ts';
 import type { EgressParts, RecordStart } from './parts.ts';
 import { recordRefusal } from './parts.ts';
@@ -9,7 +10,7 @@ import type { Passage } from './pass-on.ts';
 import type { Redaction } from './redaction.ts';
 import { failed, malformed, RefusedError, rawRefusal, refuse } from './refusal.ts';
 import { closed, relay } from './relay.ts';
-import { headerValues, type RequestHead } from './request-gate.ts';
+import type { RequestHead } from './request-gate.ts';
 import type { UpstreamPools } from './upstream-pools.ts';
 import { FrameFilter } from './websocket-frames.ts';
 
