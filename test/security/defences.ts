@@ -46,9 +46,9 @@ export const defences: readonly Defence[] = [
   },
   {
     name: 'a body has one end',
-    file: 'src/vault/egress/request-gate.ts',
-    text: 'if (encodings.length > 1 || lengths.length > 1 || (encodings.length > 0 && lengths.length > 0)) {',
-    without: 'if (encodings.length > 9) {',
+    file: 'src/vault/egress/http1-head.ts',
+    text: 'if (encodings.length + lengths.length > 1) return "The end',
+    without: 'if (encodings.length + lengths.length > 9) return "The end',
     test: 'test/vault/decisions.test.ts',
     title: 'the request gate',
   },

@@ -5,6 +5,7 @@ import {
   endOfHead,
   hasConnectionOption,
   headerValues,
+  mayBeRequest,
   type RequestStart,
   readRequestStart,
   requestFraming,
@@ -33,6 +34,7 @@ const idleTimeoutMs = 75_000;
 /** How long a client may go on sending after it was told that the connection ends. */
 const lingerMs = 2_000;
 const lineEnd = 13;
+const notProper = 'This is not a proper HTTP/1.1 request.';
 
 /** Speaks HTTP/1.1 as the server on a client's connection, one request after the other. */
 export function serveHttp1(socket: Socket, on: Http1Handlers): void {
@@ -129,6 +131,10 @@ class ClientConnection {
       return from;
     }
     if (end < 0) {
+      if (!mayBeRequest(bytes.toString('latin1', start))) {
+        this.#unreadable(malformed('http.malformed', notProper));
+        return from;
+      }
       if (!this.#headBegun) this.#deadline.set(headTimeoutMs);
       this.#headBegun = true;
       return from;
@@ -137,7 +143,7 @@ class ClientConnection {
     this.#isIdle = false;
     const request = readRequestStart(bytes.toString('latin1', start, end - 4));
     if (request) this.#begin(request, bytes, end);
-    else this.#unreadable(malformed('http.malformed', 'This is not a proper HTTP/1.1 request.'));
+    else this.#unreadable(malformed('http.malformed', notProper));
     return end;
   }
 
@@ -190,7 +196,7 @@ class ClientConnection {
 
   /** Whoever reads it learns it from the body, and answers. */
   #badBody(body: Http1Body): void {
-    const refusal = malformed('http.malformed', 'This is not a proper HTTP/1.1 request.');
+    const refusal = malformed('http.malformed', notProper);
     this.#body = undefined;
     if (!this.#response || body.destroyed) return void this.#unreadable(refusal);
     this.#isOver = true;

@@ -26,6 +26,7 @@ export const token = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 /** What stands in no line: control characters but the tab, so no line end that is not CR and LF together. */
 export const forbidden = /[^\t\x20-\x7e\x80-\xff]/;
 const requestLine = /^([!-~]+) ([!-~]+) HTTP\/(\d\.\d)$/;
+const requestLineSoFar = /^(?:\r?|[A-Z-]{1,20}(?: [!-~]*(?: [HTP/.\d]{0,8}\r?)?)?)$/;
 const statusLine = /^HTTP\/(1\.[01]) ([1-9]\d\d)(?: .*)?$/;
 const noBody: RequestFraming = { kind: 'none' };
 const chunked: RequestFraming = { kind: 'chunked' };
@@ -34,6 +35,20 @@ const chunked: RequestFraming = { kind: 'chunked' };
 export function endOfHead(bytes: Buffer, from = 0): number {
   const at = bytes.indexOf(headEnd, from);
   return at < 0 ? -1 : at + 4;
+}
+
+/** Whether what came so far can become the head of a request: a client that speaks something else waits for nothing. */
+export function mayBeRequest(text: string): boolean {
+  const end = text.indexOf('\n');
+  if (end < 0) return requestLineSoFar.test(text);
+  return text[end - 1] === '\r' && requestLine.test(text.slice(0, end - 1));
+}
+
+/** The same of an answer. */
+export function mayBeResponse(text: string): boolean {
+  const end = text.indexOf('\n');
+  if (end < 0) return 'HTTP/1.'.startsWith(text.slice(0, 7)) && !forbidden.test(text.replace(/\r$/, ''));
+  return text[end - 1] === '\r' && statusLine.test(text.slice(0, end - 1));
 }
 
 /** Reads the head of a request, without its empty line. Undefined when it is not proper. */

@@ -8,6 +8,7 @@ import {
   forbidden,
   hasConnectionOption,
   headerValues,
+  mayBeResponse,
   readResponseStart,
   responseFraming,
   token,
@@ -310,6 +311,7 @@ export class Exchange implements Dispatcher.DispatchController {
       const end = endOfHead(bytes, at);
       if ((end < 0 ? bytes.byteLength : end) - at > maxHeaderBytes) throw new errors.HeadersOverflowError();
       if (end < 0) {
+        if (!mayBeResponse(bytes.toString('latin1', at))) throw malformed();
         this.#head = at > 0 ? bytes.subarray(at) : bytes;
         return false;
       }
