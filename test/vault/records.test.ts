@@ -114,6 +114,15 @@ it('writes whatever text an upstream made up, and every column', async () => {
   recorder.add(record({ ...more, path: "/\0'\ud800\u{1f600}", usage: { ...usage, model: 'm\0' } }));
   await recorder.stop();
   const [row] = await database.select().from(egressRequests);
+  for (const path of ['/a"b', '/a\\b', '/{a,b}', 'NULL', '', '/é', '/a","b'])
+    recorder.add(record({ ...more, path }));
+  recorder.add(record({ ...more, path: '/plain', status: null }));
+  await recorder.stop();
+  const rows = await database.select().from(egressRequests).orderBy(egressRequests.path);
+  expect(rows.map(({ path }) => path).filter((path) => path !== row?.path)).toEqual(
+    expect.arrayContaining(['/a"b', '/a\\b', '/{a,b}', 'NULL', '', '/é', '/a","b', '/plain']),
+  );
+  expect(rows.find(({ path }) => path === '/plain')).toMatchObject({ ...more, status: null, model: null });
   expect(row).toMatchObject({
     ...{ ...more, method: 'GET', scheme: 'https', port: 443, status: 200, bytesUp: 0, durationMs: 0 },
     ...{ path: "/?'\ufffd\u{1f600}", ...tokens, stopReason: 'a"\\?\ufffd', model: 'm?', decision: 'allowed' },

@@ -1,5 +1,4 @@
 import type { Logger } from 'pino';
-import { newId } from '../../store/ids.ts';
 import type { EgressDecision } from '../../store/schema.ts';
 import type { NewEvent } from '../../store/session-events.ts';
 import type { ModelUsage } from './model-usage.ts';
@@ -28,13 +27,14 @@ export interface EgressRecord {
   usage?: ModelUsage;
   /** Of a refusal: what the agent was told. Goes into the session's log, not into the records. */
   message?: string;
+  /** What it adds to its session's log; the recorder's to say. */
+  events?: readonly NewEvent[];
+  /** Given when it is first written. */
+  id?: string;
 }
 
-/** A record that waits to be written, with what it adds to its session's log. */
-export type RecordRow = EgressRecord & { id: string; events: readonly NewEvent[] };
-
 /** Writes a batch; the database's in production. */
-export type WriteRecords = (organizationId: string, rows: readonly RecordRow[]) => Promise<void>;
+export type WriteRecords = (organizationId: string, rows: readonly EgressRecord[]) => Promise<void>;
 
 export interface RecorderOptions {
   write: WriteRecords;
@@ -58,7 +58,7 @@ const maxWordLength = 128;
  */
 export class Recorder {
   readonly #options: Required<RecorderOptions>;
-  #waiting: RecordRow[] = [];
+  #waiting: EgressRecord[] = [];
   readonly #notes = new SessionNotes();
   #timer: NodeJS.Timeout | undefined;
   #timerIsSoon = false;
@@ -74,25 +74,12 @@ export class Recorder {
     return this.#waiting.length >= this.#options.maxWaiting;
   }
 
+  /** Takes a record, which is the recorder's from then on. */
   add(record: EgressRecord): void {
-    const { usage } = record;
-    const kept = {
-      ...record,
-      method: printable(record.method, 32),
-      host: printable(record.host, 255),
-      path: printable(record.path, maxPathLength),
-      ...(usage
-        ? {
-            usage: {
-              ...usage,
-              model: usage.model && printable(usage.model, maxWordLength),
-              stopReason: usage.stopReason && printable(usage.stopReason, maxWordLength),
-            },
-          }
-        : {}),
-    };
-    const events = this.#notes.eventsFor(kept);
-    this.#waiting.push({ ...kept, id: newId('egr', record.at.getTime()), events });
+    clean(record);
+    const events = this.#notes.eventsFor(record);
+    if (events.length > 0) record.events = events;
+    this.#waiting.push(record);
     if (this.#away || this.#waiting.length < this.#options.maxBatch) this.#schedule(events.length > 0);
     // What comes while a batch is written goes with the next.
     else if (!this.#writing) void this.flush();
@@ -140,13 +127,13 @@ export class Recorder {
     );
   }
 
-  async #write(batch: RecordRow[]): Promise<void> {
+  async #write(batch: EgressRecord[]): Promise<void> {
     const byOrganization = Map.groupBy(batch, ({ organizationId }) => organizationId);
     for (const [organizationId, rows] of byOrganization) await this.#writeRows(organizationId, rows);
     if (this.#waiting.length > 0) this.#schedule();
   }
 
-  async #writeRows(organizationId: string, rows: RecordRow[]): Promise<void> {
+  async #writeRows(organizationId: string, rows: EgressRecord[]): Promise<void> {
     try {
       await this.#options.write(organizationId, rows);
       this.#away = false;
@@ -160,7 +147,7 @@ export class Recorder {
     }
   }
 
-  #failed(rows: RecordRow[], error: unknown): void {
+  #failed(rows: EgressRecord[], error: unknown): void {
     const code = sqlState(error);
     if (code && /^2[23]/.test(code)) {
       // The data itself is refused (its organization is gone): it will not be taken later either.
@@ -175,13 +162,28 @@ export class Recorder {
   }
 }
 
+/** Leaves what a log and the database take; nearly always that is all of it. */
+function clean(record: EgressRecord): void {
+  record.method = printable(record.method, 32);
+  record.host = printable(record.host, 255);
+  record.path = printable(record.path, maxPathLength);
+  const { usage } = record;
+  if (!usage) return;
+  record.usage = {
+    ...usage,
+    model: usage.model && printable(usage.model, maxWordLength),
+    stopReason: usage.stopReason && printable(usage.stopReason, maxWordLength),
+  };
+}
+
+const isPlain = /^[ -~]*$/;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: Postgres takes no NUL, and a log reader no others.
 const unprintable = /[\u0000-\u001f\u007f]/g;
 
 /** Half of a surrogate pair is no text for Postgres either. */
 function printable(text: string, maxLength: number): string {
   const short = text.length > maxLength ? text.slice(0, maxLength) : text;
-  return short.toWellFormed().replace(unprintable, '?');
+  return isPlain.test(short) ? short : short.toWellFormed().replace(unprintable, '?');
 }
 
 /** Drizzle wraps the driver's error. */
