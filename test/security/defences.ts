@@ -260,4 +260,20 @@ export const defences: readonly Defence[] = [
     test: 'test/sandbox/disk.test.ts',
     title: 'a disk that is full is full for its session only',
   },
+  {
+    name: 'where tokens of its credentials are given out a session does not ask',
+    file: 'src/vault/egress/request-decision.ts',
+    text: 'const refusal = decided.ok ? tokenEndpointRefusal(policy, host, path) : undefined;',
+    without: 'const refusal = undefined; void tokenEndpointRefusal;',
+    test: 'test/vault/token-endpoints.test.ts',
+    title: 'asks no token endpoint of its credentials',
+  },
+  {
+    name: 'a list that names paths opens no other',
+    file: 'src/vault/egress/request-decision.ts',
+    text: 'decideDestination(policy, host, port, rules, path);',
+    without: 'decideDestination(policy, host, port, rules);',
+    test: 'test/vault/allowed-paths.test.ts',
+    title: 'a list that names paths opens these',
+  },
 ];
