@@ -12,6 +12,7 @@ import type { GatewayDeps } from '../deps.ts';
 import { ApiError, notFound, readJson, readQuery } from '../errors.ts';
 import { decodeCursor, pageParameters, toPage } from '../listing.ts';
 import { refuseTiesAmong, vaultsOfPublication } from './credential-ties.ts';
+import { refusePassthroughOfSession } from './passthrough-ties.ts';
 import { requireSession } from './sessions.ts';
 import { requireVaults } from './vaults.ts';
 
@@ -91,6 +92,12 @@ export function credentialGrantRoutes(app: Hono<GatewayEnv>, { database, clock }
       if (input.credential_id !== undefined) {
         await requireVaults(tx, [await requireCredential(tx, input.credential_id)]);
       }
+      await refusePassthroughOfSession(
+        tx,
+        session.publicationId,
+        input.vault_id === undefined ? [] : [input.vault_id],
+        input.credential_id === undefined ? [] : [input.credential_id],
+      );
       const others = await readGrants(tx, sessionId, now);
       await refuseTiesAmong(
         tx,
