@@ -1,7 +1,8 @@
 import { spawn } from 'node:child_process';
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { parseCgroupMounts, parseOwnCgroups } from '../../src/sandbox/cgroup-places.ts';
 import { openCgroups } from '../../src/sandbox/cgroups.ts';
 import { hardLimit, rlimitArguments } from '../../src/sandbox/limits.ts';
 import { processStart } from '../../src/sandbox/processes.ts';
@@ -66,6 +67,52 @@ os._exit(0)"`;
   expect(Number(stdout.trim())).toBeLessThan(60);
 });
 
+const spinning = `import os, sys, time
+start = time.monotonic()
+children = []
+for _ in range(4):
+    child = os.fork()
+    if child == 0:
+        while time.monotonic() - start < 2: pass
+        os._exit(0)
+    children.append(child)
+for child in children: os.waitpid(child, 0)
+times = os.times()
+print((times.children_user + times.children_system) / (time.monotonic() - start), flush=True)
+sys.stdin.read()`;
+
+test('programs that spin get no more processor time together than their share, by the count of their group', async (context) => {
+  const processors = 0.2;
+  const sandbox = await harness.port.open(
+    harness.spec(['/usr/bin/python3', '-c', spinning], { limits: { ...limits, processors } }),
+  );
+  if (sandbox.enforced.processors === 'none') {
+    await sandbox.close(0);
+    return context.skip('there are no groups here that limit processor time');
+  }
+  const used = Number(await firstLine(sandbox.stdout));
+  // At each end of the measurement is a part of a period, and each processor takes its part of a quota in slices.
+  expect(used).toBeLessThan(processors * 1.5);
+  expect(used).toBeGreaterThan(0);
+  const folder = groupFolder(sandbox.pid, 'cpu');
+  const counted = Object.fromEntries(
+    readFileSync(join(folder, 'cpu.stat'), 'utf8')
+      .trim()
+      .split('\n')
+      .map((line) => line.split(' '))
+      .map(([name = '', value]) => [name, Number(value)]),
+  );
+  expect(counted.nr_throttled).toBeGreaterThan(0);
+  await sandbox.close(0);
+  expect(existsSync(folder)).toBe(false);
+});
+
+test('without a limit on its processor time, none is told', async () => {
+  const sandbox = await harness.port.open(harness.spec(['/bin/sleep', '60']));
+  expect(sandbox.enforced.processors).toBe('none');
+  await sandbox.close(0);
+});
+
 test('files cannot grow beyond their limit, nor can the limits be raised', async () => {
   const { stdout } = await harness.run(
     'head -c 3M /dev/zero > /workspace/big; stat -c %s /workspace/big; ulimit -f unlimited 2>/dev/null && echo raised; ulimit -c; ulimit -n',
@@ -116,6 +163,16 @@ test('groups of a run that was killed are removed at the next start, those of a 
 });
 
 const ownPrefix = `${process.pid}.${processStart(process.pid)}.`;
+
+/** Where the group of a process is seen: its own of the controller, or the one for all of version 2. */
+function groupFolder(pid: number, controller: string): string {
+  const own = parseOwnCgroups(readFileSync(`/proc/${pid}/cgroup`, 'utf8'));
+  const mounts = parseCgroupMounts(readFileSync('/proc/self/mountinfo', 'utf8'));
+  const mount =
+    mounts.find(({ controllers }) => controllers.includes(controller)) ??
+    mounts.find(({ version }) => version === 2);
+  return join(mount?.mountPoint ?? '', own.get(controller) ?? own.get('') ?? '');
+}
 
 function groupsOf(prefix: string): string[] {
   const roots = ['/sys/fs/cgroup/memory', '/sys/fs/cgroup/pids', '/sys/fs/cgroup/system.slice'];

@@ -276,4 +276,12 @@ export const defences: readonly Defence[] = [
     test: 'test/vault/allowed-paths.test.ts',
     title: 'a list that names paths opens these',
   },
+  {
+    name: 'programs that spin leave processor time to others',
+    file: 'src/sandbox/cgroups.ts',
+    text: 'Math.round(processors * cpuPeriodMicroseconds)',
+    without: 'Math.round((processors + 9) * cpuPeriodMicroseconds)',
+    test: 'test/sandbox/limits.test.ts',
+    title: 'programs that spin get no more processor time',
+  },
 ];
