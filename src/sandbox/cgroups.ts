@@ -9,6 +9,7 @@ import {
   findCgroupPlaces,
 } from './cgroup-places.ts';
 import { processStart, signal } from './processes.ts';
+import { quotaFiles, quotaSettings } from './processor-quota.ts';
 import type { Enforcement, SandboxLimits } from './sandbox.ts';
 
 /** The groups of one sandbox. */
@@ -34,12 +35,6 @@ export interface Cgroups {
 }
 
 const ownFolder = 'tagalong';
-/** In which processor time is counted, the kernel's default: a program that was held back goes on within this time. */
-const cpuPeriodMicroseconds = 100_000;
-/** The kernel takes no less. */
-const minCpuQuotaMicroseconds = 1_000;
-/** What is there only where the kernel can limit processor time. */
-const cpuFiles = { 1: 'cpu.cfs_quota_us', 2: 'cpu.max' } as const;
 
 /** Looks where this process may make groups. */
 export function openCgroups(): Cgroups {
@@ -80,7 +75,7 @@ function takesGroups(place: CgroupPlace, controller: CgroupController): boolean 
       if (!given.includes('memory') || !given.includes('pids') || !given.includes(controller)) return false;
     }
     const trial = makeGroup(place, `trial-${process.pid}-${controller}`);
-    const takes = controller !== 'cpu' || existsSync(join(trial, cpuFiles[place.version]));
+    const takes = controller !== 'cpu' || existsSync(join(trial, quotaFiles[place.version]));
     rmdirSync(trial);
     removeParent(trial);
     return takes;
@@ -156,9 +151,7 @@ function createGroup(places: CgroupPlaces, limits: SandboxLimits): SandboxCgroup
   const pids = make(places.pids, () => [['pids.max', String(limits.maxProcesses)]]);
   const { processors } = limits;
   const cpu =
-    processors === undefined
-      ? undefined
-      : make(places.cpu, (version) => processorSettings(version, processors));
+    processors === undefined ? undefined : make(places.cpu, (version) => quotaSettings(version, processors));
   const word = (made: { version: 1 | 2 } | undefined) =>
     made === undefined ? 'rlimit' : made.version === 1 ? 'cgroup1' : 'cgroup2';
   return {
@@ -174,16 +167,6 @@ function createGroup(places: CgroupPlaces, limits: SandboxLimits): SandboxCgroup
       for (const folder of folders) await removeFolder(folder);
     },
   };
-}
-
-function processorSettings(version: 1 | 2, processors: number): [string, string][] {
-  const quota = Math.max(minCpuQuotaMicroseconds, Math.round(processors * cpuPeriodMicroseconds));
-  return version === 1
-    ? [
-        ['cpu.cfs_period_us', String(cpuPeriodMicroseconds)],
-        [cpuFiles[1], String(quota)],
-      ]
-    : [[cpuFiles[2], `${quota} ${cpuPeriodMicroseconds}`]];
 }
 
 function outOfMemoryKills(folder: string, version: 1 | 2): number {

@@ -1,11 +1,12 @@
 import { spawn } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { parseCgroupMounts, parseOwnCgroups } from '../../src/sandbox/cgroup-places.ts';
 import { openCgroups } from '../../src/sandbox/cgroups.ts';
 import { hardLimit, rlimitArguments } from '../../src/sandbox/limits.ts';
 import { processStart } from '../../src/sandbox/processes.ts';
+import { quotaSettings } from '../../src/sandbox/processor-quota.ts';
 import { createHarness, firstLine, type Harness, limits } from './harness.ts';
 
 let harness: Harness;
@@ -107,8 +108,18 @@ test('programs that spin get no more processor time together than their share, b
   expect(existsSync(folder)).toBe(false);
 });
 
+test('the share is written in the words of either version of cgroups', () => {
+  expect(quotaSettings(1, 1.5)).toEqual([
+    ['cpu.cfs_period_us', '100000'],
+    ['cpu.cfs_quota_us', '150000'],
+  ]);
+  expect(quotaSettings(2, 0.75)).toEqual([['cpu.max', '75000 100000']]);
+  expect(quotaSettings(2, 0.001)).toEqual([['cpu.max', '1000 100000']]);
+});
+
 test('without a limit on its processor time, none is told', async () => {
-  const sandbox = await harness.port.open(harness.spec(['/bin/sleep', '60']));
+  const { processors: _, ...unlimited } = limits;
+  const sandbox = await harness.port.open(harness.spec(['/bin/sleep', '60'], { limits: unlimited }));
   expect(sandbox.enforced.processors).toBe('none');
   await sandbox.close(0);
 });
@@ -140,7 +151,8 @@ test('the groups of a sandbox are gone when it is', async () => {
   const during = groupsOf(ownPrefix);
   await sandbox.close(0);
   expect(groupsOf(ownPrefix)).toEqual([]);
-  if (sandbox.enforced.memory === 'cgroup1') expect(during.length).toBe(2);
+  const { memory, processors } = sandbox.enforced;
+  if (memory === 'cgroup1') expect(during.length).toBe(processors === 'cgroup1' ? 3 : 2);
 });
 
 test('groups of a run that was killed are removed at the next start, those of a live one are not', async () => {
@@ -175,8 +187,15 @@ function groupFolder(pid: number, controller: string): string {
 }
 
 function groupsOf(prefix: string): string[] {
-  const roots = ['/sys/fs/cgroup/memory', '/sys/fs/cgroup/pids', '/sys/fs/cgroup/system.slice'];
-  return roots.flatMap((root) => groupsBelow(root, prefix, 5));
+  const names = ['memory', 'pids', 'cpu', 'cpu,cpuacct', 'system.slice'];
+  // Where one is a link to another, it is the same group.
+  const roots = new Set(
+    names
+      .map((name) => `/sys/fs/cgroup/${name}`)
+      .filter(existsSync)
+      .map((root) => realpathSync(root)),
+  );
+  return [...roots].flatMap((root) => groupsBelow(root, prefix, 5));
 }
 
 function groupsBelow(folder: string, prefix: string, depth: number): string[] {

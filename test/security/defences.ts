@@ -278,9 +278,9 @@ export const defences: readonly Defence[] = [
   },
   {
     name: 'programs that spin leave processor time to others',
-    file: 'src/sandbox/cgroups.ts',
-    text: 'Math.round(processors * cpuPeriodMicroseconds)',
-    without: 'Math.round((processors + 9) * cpuPeriodMicroseconds)',
+    file: 'src/sandbox/processor-quota.ts',
+    text: 'Math.round(processors * periodMicroseconds)',
+    without: 'Math.round((processors + 9) * periodMicroseconds)',
     test: 'test/sandbox/limits.test.ts',
     title: 'programs that spin get no more processor time',
   },
