@@ -182,6 +182,24 @@ describe('a host that is passed through and a credential for it', () => {
     }
   });
 
+  it('nor when a session takes a vault, or is lent it, while a credential is added to it', async () => {
+    const expires_at = new Date(Date.now() + 3_600_000).toISOString();
+    for (let round = 0; round < 8; round++) {
+      const publication = await addPublication(t.gateway, 'slack');
+      const session = await newSession(publication.id);
+      const vault = await newVault();
+      const policy = { passthrough_hosts: ['pinned.example.com'] };
+      expect((await set(publication.id, policy)).status).toBe(200);
+      const [taken, added] = await Promise.all([
+        round % 2 === 0
+          ? t.api('POST', `/v1/sessions/${session}`, { vault_ids: [vault] })
+          : t.api('POST', `/v1/sessions/${session}/credential_grants`, { vault_id: vault, expires_at }),
+        add(vault, bearer('pinned.example.com')),
+      ]);
+      expect([taken.status, added.status].filter((status) => status === 409)).toHaveLength(1);
+    }
+  });
+
   it('another publication, and another organization, are not asked', async () => {
     const [one, other] = [await addPublication(t.gateway, 'slack'), await addPublication(t.gateway, 'slack')];
     const vault = await newVault();

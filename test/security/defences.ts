@@ -284,4 +284,12 @@ export const defences: readonly Defence[] = [
     test: 'test/sandbox/limits.test.ts',
     title: 'programs that spin get no more processor time',
   },
+  {
+    name: 'a credential for a host that is passed through is refused when it is set',
+    file: 'src/gateway/rest/passthrough-ties.ts',
+    text: 'if (!found) continue;',
+    without: 'if (!found || found.entry) continue;',
+    test: 'test/gateway/passthrough.test.ts',
+    title: 'from either side',
+  },
 ];

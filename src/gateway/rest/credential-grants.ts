@@ -92,25 +92,19 @@ export function credentialGrantRoutes(app: Hono<GatewayEnv>, { database, clock }
       if (input.credential_id !== undefined) {
         await requireVaults(tx, [await requireCredential(tx, input.credential_id)]);
       }
-      await refusePassthroughOfSession(
-        tx,
-        session.publicationId,
-        input.vault_id === undefined ? [] : [input.vault_id],
-        input.credential_id === undefined ? [] : [input.credential_id],
-      );
+      const vaultIds = input.vault_id === undefined ? [] : [input.vault_id];
+      const credentialIds = input.credential_id === undefined ? [] : [input.credential_id];
       const others = await readGrants(tx, sessionId, now);
+      const beside = [
+        ...session.vaultIds,
+        ...(await vaultsOfPublication(tx, session.publicationId)),
+        ...others.flatMap(({ vaultId }) => vaultId ?? []),
+      ];
+      await refusePassthroughOfSession(tx, session.publicationId, { vaultIds, credentialIds }, beside);
       await refuseTiesAmong(
         tx,
-        [
-          ...session.vaultIds,
-          ...(await vaultsOfPublication(tx, session.publicationId)),
-          ...others.flatMap(({ vaultId }) => vaultId ?? []),
-          ...(input.vault_id === undefined ? [] : [input.vault_id]),
-        ],
-        [
-          ...others.flatMap(({ credentialId }) => credentialId ?? []),
-          ...(input.credential_id === undefined ? [] : [input.credential_id]),
-        ],
+        [...beside, ...vaultIds],
+        [...others.flatMap(({ credentialId }) => credentialId ?? []), ...credentialIds],
       );
       const [stored] = await tx
         .insert(credentialGrants)

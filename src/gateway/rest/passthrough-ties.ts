@@ -73,12 +73,15 @@ export async function refusePassthroughOfPolicy(
   );
 }
 
-/** Throws where a session is to have a credential for a host that its publication passes through. */
+/**
+ * Throws where a session is to have a credential for a host that its publication passes through. `beside` are the vaults
+ * that it has already: they are locked together, so that none who locks some of them waits for another.
+ */
 export async function refusePassthroughOfSession(
   tx: Transaction,
   publicationId: string | null,
-  vaultIds: readonly string[],
-  credentialIds: readonly string[] = [],
+  wanted: { vaultIds: readonly string[]; credentialIds: readonly string[] },
+  beside: readonly string[],
 ): Promise<void> {
   if (publicationId === null) return;
   // Shared, so that a list that changes meanwhile sees what is set here, or is seen here.
@@ -89,6 +92,9 @@ export async function refusePassthroughOfSession(
     .for('share');
   const hosts = strings(row?.policy.passthrough_hosts);
   if (hosts.length === 0) return;
+  const { vaultIds, credentialIds } = wanted;
+  const lentFrom = (await credentialClaims(tx, credentialIds)).flatMap(({ vaultId }) => vaultId ?? []);
+  await lockVaults(tx, [...new Set([...vaultIds, ...lentFrom, ...beside])]);
   const claimed = [...(await claimsOf(tx, vaultIds)), ...(await credentialClaims(tx, credentialIds))];
   refuseClaims(claimed, hosts, publicationId);
 }
@@ -99,8 +105,9 @@ export async function refuseVaultsOfSession(
   publicationId: string | null,
   vaultIds: readonly string[],
 ): Promise<void> {
-  await refusePassthroughOfSession(tx, publicationId, vaultIds);
-  await refuseTiesAmong(tx, [...vaultIds, ...(await vaultsOfPublication(tx, publicationId))]);
+  const shared = await vaultsOfPublication(tx, publicationId);
+  await refusePassthroughOfSession(tx, publicationId, { vaultIds, credentialIds: [] }, shared);
+  await refuseTiesAmong(tx, [...vaultIds, ...shared]);
 }
 
 /** Throws where a vault is to have a credential for a host that a publication passes through whose sessions use the vault. */
