@@ -1,5 +1,5 @@
 import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { defaults } from '../src/config.ts';
@@ -33,6 +33,7 @@ export async function measureSandboxStart(rounds: number): Promise<Row[]> {
           maxFileBytes: 1024 ** 3,
           maxOpenFiles: 1_024,
           workspaceBytes: defaults.workspaceMib * 1024 ** 2,
+          processors: defaults.processorShare * availableParallelism(),
         },
         onListener: async () => {},
       });

@@ -54,6 +54,15 @@ export const variables = z.object({
       error: 'takes a whole number of MiB from 64 to 1048576, or 0 for no limit',
     })
     .optional(),
+  TAGALONG_SESSION_PROCESSORS: z
+    .string()
+    .refine(
+      (value) => /^\d{1,4}(\.\d{1,2})?$/.test(value) && (Number(value) === 0 || Number(value) >= 0.05),
+      {
+        error: 'takes a number of processors from 0.05 to 9999, as 1.5, or 0 for no limit',
+      },
+    )
+    .optional(),
   TAGALONG_SANDBOX: z
     .enum(['bubblewrap', 'none'], { error: 'takes bubblewrap, or none to run agents without any isolation' })
     .optional(),

@@ -18,6 +18,8 @@ export const defaults = {
   roles: ['gateway', 'worker'],
   turnsPerCore: 4,
   workspaceMib: 4096,
+  /** Of the machine's processors, so that what serves the sessions always has some. */
+  processorShare: 0.75,
   sandbox: 'bubblewrap',
   slackApiUrl: 'https://slack.com/api/',
   githubApiUrl: 'https://api.github.com',
@@ -74,6 +76,8 @@ export interface Config {
   sandbox: 'bubblewrap' | 'none';
   /** What the workspace and home of one session may hold together; undefined for no limit. */
   workspaceBytes: number | undefined;
+  /** How many processors' time one session may use; undefined: no limit. */
+  sessionProcessors: number | undefined;
   /** A folder with agent programs of the operator's own, for agents of the program `custom`. */
   customPrograms: string | undefined;
   egress: EgressLimits;
@@ -163,6 +167,9 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     roles: env.TAGALONG_ROLES === undefined ? defaults.roles : (splitRoles(env.TAGALONG_ROLES) as Role[]),
     maxTurns: Number(env.TAGALONG_MAX_TURNS ?? defaults.turnsPerCore * availableParallelism()),
     workspaceBytes: Number(env.TAGALONG_WORKSPACE_MIB ?? defaults.workspaceMib) * 1024 * 1024 || undefined,
+    sessionProcessors:
+      Number(env.TAGALONG_SESSION_PROCESSORS ?? defaults.processorShare * availableParallelism()) ||
+      undefined,
     sandbox: env.TAGALONG_SANDBOX ?? defaults.sandbox,
     customPrograms: env.TAGALONG_PROGRAMS === undefined ? undefined : resolve(env.TAGALONG_PROGRAMS),
     egress: egressLimits(env),

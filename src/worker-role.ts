@@ -84,6 +84,7 @@ export async function startWorkerRole(parts: WorkerParts): Promise<() => Promise
     limits: {
       ...limits,
       ...(config.workspaceBytes === undefined ? {} : { workspaceBytes: config.workspaceBytes }),
+      ...(config.sessionProcessors === undefined ? {} : { processors: config.sessionProcessors }),
     },
     idleMs,
     maxLive: config.maxTurns * 2,

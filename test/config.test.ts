@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { describe, expect, it } from 'vitest';
 import { ConfigError, defaults, readConfig } from '../src/config.ts';
 import { decodeRootKey } from '../src/config-values.ts';
@@ -30,6 +31,15 @@ describe('readConfig', () => {
     expect(readConfig({}).egress).toEqual(defaults.egress);
   });
 
+  it('leaves a part of the processors to what serves the sessions, unless it is told', () => {
+    const processors = (TAGALONG_SESSION_PROCESSORS?: string) =>
+      readConfig(TAGALONG_SESSION_PROCESSORS === undefined ? {} : { TAGALONG_SESSION_PROCESSORS })
+        .sessionProcessors;
+    expect(processors()).toBe(availableParallelism() * 0.75);
+    expect(processors('1.5')).toBe(1.5);
+    expect(processors('0')).toBeUndefined();
+  });
+
   it('counts an empty variable as not set', () => {
     expect(readConfig({ PORT: '', ANTHROPIC_API_KEY: '' })).toMatchObject({ port: 8787 });
   });
@@ -49,6 +59,9 @@ describe('readConfig', () => {
     ['TAGALONG_API_KEY', 'short'],
     ['TAGALONG_ROLES', 'gateway,cook'],
     ['TAGALONG_MAX_TURNS', '0'],
+    ['TAGALONG_SESSION_PROCESSORS', 'all'],
+    ['TAGALONG_SESSION_PROCESSORS', '0.01'],
+    ['TAGALONG_SESSION_PROCESSORS', '-1'],
     ['TAGALONG_SANDBOX', 'docker'],
     ['TAGALONG_EGRESS_MAX_REQUESTS_PER_SECOND', '0'],
     ['TAGALONG_EGRESS_MAX_MIB_UP_PER_HOUR', 'all'],

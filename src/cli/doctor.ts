@@ -176,10 +176,10 @@ async function checkSandbox(config: Config): Promise<Finding> {
     const home = openHome(folder);
     const result = await createSandbox(config.sandbox, { home, logger: pino({ level: 'silent' }) }).check();
     if (!result.ok) return result;
-    const { memory, processes, uid, workspace } = result.enforced;
+    const { memory, processes, processors, uid, workspace } = result.enforced;
     return {
       ok: true,
-      message: `${result.version} started one: ${uid} uid, memory by ${memory}, processes by ${processes}, workspaces ${held[workspace]}`,
+      message: `${result.version} started one: ${uid} uid, memory by ${memory}, processes by ${processes}, processor time ${processors === 'none' ? 'not limited, for want of cgroups' : `by ${processors}`}, workspaces ${held[workspace]}`,
     };
   } finally {
     rmSync(folder, { recursive: true, force: true });

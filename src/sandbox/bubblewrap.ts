@@ -62,6 +62,7 @@ const trialLimits: SandboxLimits = {
   maxFileBytes: 1 << 20,
   maxOpenFiles: 256,
   workspaceBytes: 64 << 20,
+  processors: 1,
 };
 
 interface Prepared {
@@ -182,6 +183,7 @@ export function createBubblewrapSandbox(options: BubblewrapOptions): SandboxPort
         uid: spec.uid === undefined ? 'shared' : 'own',
         memory: cgroup.memory,
         processes: cgroup.processes,
+        processors: cgroup.processors,
         seccomp: true,
         workspace: disk.image ? 'image' : workspaceBytes === undefined ? 'none' : 'measured',
         temporary: with_.features.tmpfsSize ? 'sized' : 'memory',

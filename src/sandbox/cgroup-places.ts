@@ -6,10 +6,9 @@ export interface CgroupPlace {
   folder: string;
 }
 
-export interface CgroupPlaces {
-  memory?: CgroupPlace;
-  pids?: CgroupPlace;
-}
+export type CgroupController = 'memory' | 'pids' | 'cpu';
+
+export type CgroupPlaces = { [Controller in CgroupController]?: CgroupPlace };
 
 interface CgroupMount {
   version: 1 | 2;
@@ -55,24 +54,27 @@ function seenThrough(mount: CgroupMount, own: string): string | undefined {
 /**
  * Candidates for the groups of sandboxes, best first. With version 1 that is below our own group, so that what limits
  * us limits them too. In version 2 a group that holds processes cannot give controllers to groups below it, so the
- * ancestors come into question as well: `takesGroups` says which of them has both controllers to give and lets us in.
+ * ancestors come into question as well: `takesGroups` says which of them has the controllers to give and lets us in. A
+ * process is in one group of version 2 only, so processors are limited where memory and processes are, or not at all.
  */
 export function findCgroupPlaces(
   mountInfo: string,
   ownCgroups: string,
-  takesGroups: (place: CgroupPlace, controller: 'memory' | 'pids') => boolean,
+  takesGroups: (place: CgroupPlace, controller: CgroupController) => boolean,
 ): CgroupPlaces {
   const mounts = parseCgroupMounts(mountInfo);
   const own = parseOwnCgroups(ownCgroups);
   const places: CgroupPlaces = {};
-  for (const controller of ['memory', 'pids'] as const) {
+  for (const controller of ['memory', 'pids', 'cpu'] as const) {
     const candidates: CgroupPlace[] = [];
     for (const mount of mounts) {
       if (mount.version === 1 && mount.controllers.includes(controller)) {
         const folder = seenThrough(mount, own.get(controller) ?? '/');
         if (folder) candidates.push({ version: 1, folder });
       }
-      if (mount.version === 2) {
+      if (mount.version === 2 && controller === 'cpu') {
+        if (places.memory?.version === 2) candidates.push(places.memory);
+      } else if (mount.version === 2) {
         let folder = seenThrough(mount, own.get('') ?? '/');
         for (; folder?.startsWith(mount.mountPoint); folder = dirname(folder))
           candidates.push({ version: 2, folder });

@@ -1,15 +1,22 @@
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type CgroupPlace, type CgroupPlaces, findCgroupPlaces } from './cgroup-places.ts';
+import {
+  type CgroupController,
+  type CgroupPlace,
+  type CgroupPlaces,
+  findCgroupPlaces,
+} from './cgroup-places.ts';
 import { processStart, signal } from './processes.ts';
+import { quotaFiles, quotaSettings } from './processor-quota.ts';
 import type { Enforcement, SandboxLimits } from './sandbox.ts';
 
 /** The groups of one sandbox. */
 export interface SandboxCgroup {
   memory: Enforcement['memory'];
   processes: Enforcement['processes'];
+  processors: Enforcement['processors'];
   /** Moves a process, and what it will start, under the limits. */
   add(pid: number): void;
   /** Processes that the kernel killed in it for want of memory. */
@@ -32,9 +39,9 @@ const ownFolder = 'tagalong';
 /** Looks where this process may make groups. */
 export function openCgroups(): Cgroups {
   const places = findPlaces();
-  const roots = [...new Set([places.memory?.folder, places.pids?.folder])].filter(
-    (root) => root !== undefined,
-  );
+  const roots = [
+    ...new Set([places.memory, places.pids, places.cpu].flatMap((place) => place?.folder ?? [])),
+  ];
   return {
     create: (limits) => createGroup(places, limits),
     async sweep() {
@@ -61,16 +68,17 @@ function findPlaces(): CgroupPlaces {
   }
 }
 
-function takesGroups(place: CgroupPlace, controller: 'memory' | 'pids'): boolean {
+function takesGroups(place: CgroupPlace, controller: CgroupController): boolean {
   try {
     if (place.version === 2) {
       const given = readFileSync(join(place.folder, 'cgroup.subtree_control'), 'utf8').trim().split(' ');
-      if (!given.includes('memory') || !given.includes('pids')) return false;
+      if (!given.includes('memory') || !given.includes('pids') || !given.includes(controller)) return false;
     }
     const trial = makeGroup(place, `trial-${process.pid}-${controller}`);
+    const takes = controller !== 'cpu' || existsSync(join(trial, quotaFiles[place.version]));
     rmdirSync(trial);
     removeParent(trial);
-    return true;
+    return takes;
   } catch {
     return false;
   }
@@ -86,7 +94,10 @@ function makeGroup(place: CgroupPlace, name: string): string {
   for (let attempt = 1; ; attempt++) {
     try {
       mkdirSync(parent, { recursive: true });
-      if (place.version === 2) writeFileSync(join(parent, 'cgroup.subtree_control'), '+memory +pids');
+      if (place.version === 2) {
+        writeFileSync(join(parent, 'cgroup.subtree_control'), '+memory +pids');
+        tryWrite(join(parent, 'cgroup.subtree_control'), '+cpu');
+      }
       mkdirSync(folder);
       return folder;
     } catch (error) {
@@ -138,11 +149,15 @@ function createGroup(places: CgroupPlaces, limits: SandboxLimits): SandboxCgroup
     tryWrite(join(memory.folder, file), value);
   }
   const pids = make(places.pids, () => [['pids.max', String(limits.maxProcesses)]]);
+  const { processors } = limits;
+  const cpu =
+    processors === undefined ? undefined : make(places.cpu, (version) => quotaSettings(version, processors));
   const word = (made: { version: 1 | 2 } | undefined) =>
     made === undefined ? 'rlimit' : made.version === 1 ? 'cgroup1' : 'cgroup2';
   return {
     memory: word(memory),
     processes: word(pids),
+    processors: cpu === undefined ? 'none' : cpu.version === 1 ? 'cgroup1' : 'cgroup2',
     add(pid) {
       for (const folder of folders) writeFileSync(join(folder, 'cgroup.procs'), String(pid));
     },

@@ -66,6 +66,7 @@ export function sandboxEnvironment(
     DENO_CERT: places.caBundle,
     npm_config_cafile: places.caBundle,
     AWS_CA_BUNDLE: places.caBundle,
+    GRPC_DEFAULT_SSL_ROOTS_FILE_PATH: places.caBundle,
     CARGO_HTTP_CAINFO: places.caBundle,
     // Java reads no proxy variables; where it is caught without them, it still has to trust.
     JAVA_TOOL_OPTIONS: `-Djavax.net.ssl.trustStore=${places.javaTrust} -Djavax.net.ssl.trustStoreType=JKS`,

@@ -64,6 +64,7 @@ export function createNoSandbox(options: NoSandboxOptions): SandboxPort {
           uid: spec.uid === undefined ? 'shared' : 'own',
           memory: 'none',
           processes: 'none',
+          processors: 'none',
           seccomp: false,
           workspace: 'none',
           temporary: 'none',

@@ -6,6 +6,8 @@ export interface SandboxLimits {
   maxProcesses: number;
   maxFileBytes: number;
   maxOpenFiles: number;
+  /** How many processors' time it may use, as 1.5; undefined for no limit. */
+  processors?: number;
   /** What workspace and home may hold together; undefined for no limit. */
   workspaceBytes?: number;
 }
@@ -38,6 +40,8 @@ export interface Enforcement {
   uid: 'own' | 'shared';
   memory: 'cgroup1' | 'cgroup2' | 'rlimit' | 'none';
   processes: 'cgroup1' | 'cgroup2' | 'rlimit' | 'none';
+  /** Whether its processor time has a limit, which nothing but a group of its own can hold. */
+  processors: 'cgroup1' | 'cgroup2' | 'none';
   seccomp: boolean;
   /**
    * How the size of workspace and home is held: by a file system of that size, or by measuring every few seconds and

@@ -1,4 +1,5 @@
 import { parseHostPattern } from './egress/host-names.ts';
+import { isAtOrBelow, parsePathPrefix } from './path-prefix.ts';
 
 /** To which requests a credential is put on. Always https on port 443. */
 export interface CredentialRule {
@@ -25,14 +26,11 @@ export interface MatchedRequest {
   path: string;
 }
 
-const segmentsOf = (path: string): string[] => path.replace(/\/$/, '').split('/').slice(1);
-/** What the gate in front of every request lets through as one segment of a path. */
-const plainPath = /^(?:\/(?!\.{1,2}(?:[/;]|$))[A-Za-z0-9\-._~!$&'()*+,;=:@%]+)*\/?$/;
-
 /** Reads a rule; undefined for one that cannot be understood, which then stands for no request. */
 export function parseCredentialRule(text: CredentialRuleText): CredentialRule | undefined {
   const pattern = parseHostPattern(text.host);
-  if (!pattern || !plainPath.test(text.path_prefix)) return undefined;
+  const segments = parsePathPrefix(text.path_prefix);
+  if (!pattern || !segments) return undefined;
   const methods = text.methods?.map((method) => method.toUpperCase()) ?? null;
   if (methods && (methods.length === 0 || methods.some((method) => !/^[A-Z]{1,20}$/.test(method)))) {
     return undefined;
@@ -40,7 +38,7 @@ export function parseCredentialRule(text: CredentialRuleText): CredentialRule | 
   return {
     host: pattern.name,
     oneBelow: pattern.kind === 'below',
-    segments: segmentsOf(text.path_prefix),
+    segments,
     methods,
   };
 }
@@ -59,9 +57,7 @@ export function ruleMatches(rule: CredentialRule, request: MatchedRequest): bool
     if (dot <= 0 || request.host.slice(dot + 1) !== rule.host) return false;
   } else if (request.host !== rule.host) return false;
   if (rule.methods && !rule.methods.includes(request.method)) return false;
-  if (rule.segments.length === 0) return true;
-  const asked = segmentsOf(request.path);
-  return rule.segments.every((segment, i) => asked[i] === segment);
+  return isAtOrBelow(rule.segments, request.path);
 }
 
 /** Negative when `a` says more than `b`: an exact host, then a longer path, then named methods. */

@@ -1,6 +1,7 @@
 import type { CredentialKind } from '../store/schema.ts';
 import { type CredentialRule, type CredentialRuleText, parseCredentialRule } from './credential-rules.ts';
 import { type HostPattern, parseHostPattern } from './egress/host-names.ts';
+import { readTokenEndpoint, type TokenEndpoint } from './token-endpoint.ts';
 
 /** What of a credential in a vault is no secret: the `detail` column. */
 export interface VaultCredentialDetail {
@@ -61,6 +62,8 @@ export interface VaultCredential {
 export interface ReadVaultCredential extends VaultCredential {
   rule: CredentialRule | undefined;
   hosts: readonly HostPattern[] | null;
+  /** Where its tokens are given out. */
+  tokenEndpoint?: TokenEndpoint | undefined;
   /** Lent to the session until then, ms. */
   until?: number | undefined;
 }
@@ -77,12 +80,14 @@ export const vaultCredentialKinds = [
 
 /** Reads a row's rule once. A credential whose rule cannot be understood stands for no request. */
 export function readVaultCredential(row: VaultCredential): ReadVaultCredential | undefined {
-  const { variable, rule: text } = row.detail;
+  const { variable, rule: text, oauth } = row.detail;
   if (row.kind === 'environment_variable') {
     if (!variable) return undefined;
     const hosts = variable.hosts?.flatMap((host) => parseHostPattern(host) ?? []) ?? null;
     return { ...row, rule: undefined, hosts };
   }
   const rule = text && parseCredentialRule(text);
-  return rule && { ...row, rule, hosts: null };
+  return (
+    rule && { ...row, rule, hosts: null, tokenEndpoint: readTokenEndpoint(oauth?.refresh?.tokenEndpoint) }
+  );
 }

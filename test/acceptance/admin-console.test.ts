@@ -79,7 +79,7 @@ describe("the admin's pages", () => {
 
     await form.locator('#people').fill('U024BE7LH, U0MAYA\n');
     await form.getByLabel('Only in these channels').fill('C1H9RESGL');
-    await form.getByLabel('Other hosts').fill('Example.com\n*.example.org');
+    await form.getByLabel('Other hosts').fill('Example.com/V1\n*.example.org');
     await form.getByLabel('How many must approve').fill('2');
     await form.getByLabel('In all, per hour').fill('50');
     await form.getByLabel('Registry keys').check();
@@ -96,7 +96,7 @@ describe("the admin's pages", () => {
       },
       approvals: { approvers: ['U1', 'U2'], needed: 2, self: false },
       limits: { turns_per_hour: 50 },
-      allowed_hosts: ['example.com', '*.example.org'],
+      allowed_hosts: ['example.com/V1', '*.example.org'],
       vault_ids: [expect.stringMatching(/^vlt_/)],
     });
     await page.reload();
@@ -114,7 +114,7 @@ describe("the admin's pages", () => {
       'the words of the server',
     );
     await form.getByRole('button', { name: 'Undo the changes' }).click();
-    expect(await form.getByLabel('Other hosts').inputValue()).toBe('example.com\n*.example.org');
+    expect(await form.getByLabel('Other hosts').inputValue()).toBe('example.com/V1\n*.example.org');
     await server.api(`/v1/publications/${ids.slack}`, { policy: {} });
     expect(problems.filter((each) => !each.includes('400'))).toEqual([]);
     problems.length = 0;

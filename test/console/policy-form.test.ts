@@ -22,7 +22,7 @@ describe('the form of a policy', () => {
 
   it('gives back what was stored, whatever it was', () => {
     const stored: Policy = {
-      allowed_hosts: ['example.com', '*.example.org', 'example.net:8443'],
+      allowed_hosts: ['example.com', '*.example.org', 'example.net:8443', 'example.net:8443/V1/Users'],
       passthrough_hosts: ['pinned.example.com'],
       environment_id: 'env_1',
       vault_ids: ['vlt_1'],
@@ -59,6 +59,9 @@ describe('the form of a policy', () => {
   it('reads lists by line and by comma, each entry once', () => {
     expect(entriesOf(' U1, U2\n\nU1 \n')).toEqual(['U1', 'U2']);
     expect(withForm({ allowedHosts: 'Example.COM' }).policy.allowed_hosts).toEqual(['example.com']);
+    expect(withForm({ allowedHosts: 'Example.COM/V1\nexample.com/V1' }).policy.allowed_hosts).toEqual([
+      'example.com/V1',
+    ]);
   });
 
   it.each<[keyof PolicyForm, Partial<PolicyForm>]>([
@@ -72,6 +75,9 @@ describe('the form of a policy', () => {
     ['botMessagesPerHour', { botMessagesPerHour: '٣' }],
     ['allowedHosts', { allowedHosts: 'https://example.com' }],
     ['allowedHosts', { allowedHosts: 'localhost' }],
+    ['allowedHosts', { allowedHosts: 'localhost/v1' }],
+    ['allowedHosts', { allowedHosts: 'example.com/v1?x=1' }],
+    ['allowedHosts', { allowedHosts: 'example.com/v1/*' }],
     ['allowedHosts', { allowedHosts: '127.0.0.1' }],
     ['passthroughHosts', { passthroughHosts: 'example.com:8443' }],
   ])('says what is wrong beside %s', (field, change) => {

@@ -100,6 +100,29 @@ describe('/v1/environments', () => {
     ]);
   });
 
+  it('takes hosts narrowed to a path, and refuses paths that have no one meaning', async () => {
+    const publication = await addPublication(t.gateway, 'slack');
+    const hosts = ['example.com/v1', '*.example.com:8443/V1/a%20b/'];
+    const config = { type: 'cloud', networking: { type: 'limited', allowed_hosts: hosts } };
+    expect((await make({ config })).body.config).toMatchObject({ networking: { allowed_hosts: hosts } });
+    const policy = { policy: { allowed_hosts: hosts } };
+    expect((await t.api('POST', `/v1/publications/${publication.id}`, policy)).body.policy).toEqual(
+      policy.policy,
+    );
+    for (const path of ['/v1/..', '/v1/%2e%2e', '//v1', '/v1?x', '/v1#x', '/v1/*', '/v1,x', '/v1/..%2fx']) {
+      const host = `example.com${path}`;
+      const limited = { type: 'cloud', networking: { type: 'limited', allowed_hosts: [host] } };
+      expect((await make({ config: limited })).status, host).toBe(400);
+      const answer = await t.api('POST', `/v1/publications/${publication.id}`, {
+        policy: { allowed_hosts: [host] },
+      });
+      expect([answer.status, JSON.stringify(answer.body)], host).toEqual([
+        400,
+        expect.stringContaining('policy.allowed_hosts'),
+      ]);
+    }
+  });
+
   it('refuses addresses in every spelling and names inside, here, for a publication and for a variable', async () => {
     const publication = await addPublication(t.gateway, 'slack');
     const inside = ['localhost', 'metadata.google.internal', 'printer.local', '*', '*.com', 'a/b.com'];

@@ -22,6 +22,7 @@ export const limits: SandboxLimits = {
   maxProcesses: 200,
   maxFileBytes: 1024 * 1024 * 1024,
   maxOpenFiles: 1024,
+  processors: 4,
 };
 
 export interface RunResult extends SandboxEnd {

@@ -24,6 +24,7 @@ test('with version 1 the groups go below our own, so that our limits hold for th
   expect(findCgroupPlaces(hybrid, own, all)).toEqual({
     memory: { version: 1, folder: '/sys/fs/cgroup/memory/outer/ours' },
     pids: { version: 1, folder: '/sys/fs/cgroup/cpu,pids' },
+    cpu: { version: 1, folder: '/sys/fs/cgroup/cpu,pids' },
   });
 });
 
@@ -32,8 +33,22 @@ test('with version 2 the nearest ancestor that gives the controllers is taken', 
   const takes = ({ folder }: CgroupPlace) => asked.push(folder) > 0 && folder.endsWith('app.slice');
   const own = '0::/user.slice/app.slice/tagalong.scope\n';
   const place = { version: 2, folder: '/sys/fs/cgroup/user.slice/app.slice' };
-  expect(findCgroupPlaces(unified, own, takes)).toEqual({ memory: place, pids: place });
+  expect(findCgroupPlaces(unified, own, takes)).toEqual({ memory: place, pids: place, cpu: place });
   expect(asked[0]).toBe('/sys/fs/cgroup/user.slice/app.slice/tagalong.scope');
+});
+
+test('with version 2 processors are limited in the group of the memory, or not at all', () => {
+  const own = '0::/user.slice/app.slice\n';
+  const place = { version: 2, folder: '/sys/fs/cgroup/user.slice/app.slice' };
+  const without: [CgroupPlace, string][] = [];
+  const takes = (asked: CgroupPlace, controller: string) => {
+    without.push([asked, controller]);
+    return controller !== 'cpu';
+  };
+  expect(findCgroupPlaces(unified, own, takes)).toEqual({ memory: place, pids: place });
+  expect(without.filter(([, controller]) => controller === 'cpu')).toEqual([[place, 'cpu']]);
+  const none = (_: CgroupPlace, controller: string) => controller === 'cpu';
+  expect(findCgroupPlaces(unified, own, none)).toEqual({});
 });
 
 test('in a container whose mount shows a part only, paths are taken from there', () => {

@@ -136,6 +136,13 @@ export const clientPrograms: readonly ClientProgram[] = [
     expected: /GET \/github\/repos\/Acme\/Widgets\/issues\/7 as \w+, ours/,
   },
   {
+    name: 'kubectl',
+    needs: 'kubectl',
+    always: false,
+    script: `kubectl --server=https://${clientHost} --token=own get --raw /kubectl 2>&1`,
+    expected: through('kubectl'),
+  },
+  {
     name: 'the request of gh',
     needs: 'curl',
     always: true,

@@ -50,6 +50,7 @@ export function scriptedAgents(
           uid: 'shared',
           memory: 'none',
           processes: 'none',
+          processors: 'none',
           seccomp: false,
           workspace: 'none',
           temporary: 'none',

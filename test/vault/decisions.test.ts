@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { isPublicAddress } from '../../src/vault/egress/addresses.ts';
+import { parseAllowedHosts } from '../../src/vault/egress/allowed-hosts.ts';
 import {
   forwardedRequestHeaders,
   forwardedResponseHeaders,
@@ -12,7 +13,7 @@ import {
   parseHostPattern,
 } from '../../src/vault/egress/host-names.ts';
 import { checkModelBody, modelEndpoint } from '../../src/vault/egress/model-door.ts';
-import { noNetworking } from '../../src/vault/egress/networking.ts';
+import { noNetworking, readNetworking } from '../../src/vault/egress/networking.ts';
 import { decideProviderRequest, type RequestNeeds } from '../../src/vault/egress/provider-door.ts';
 import { checkRequest } from '../../src/vault/egress/request-gate.ts';
 import { parseTarget } from '../../src/vault/egress/request-target.ts';
@@ -570,6 +571,52 @@ describe('destinations', () => {
     expect(rule({ allowedHosts }, 'ghe.corp.example')).toBe('host.not_allowed');
     expect(rule({ allowedHosts }, 'x.corp.example')).toBe('listed');
     expect(rule({ allowedHosts }, 'x.corp.example', 80)).toBe('scheme.https_only');
+  });
+  it('judges a path wherever a list narrows a host, and only there', () => {
+    const narrow = {
+      allowedHosts: parseAllowedHosts(['api.example.com/v1', 'x.example.com', 'x.example.com/v1']),
+      networking: readNetworking({
+        type: 'cloud',
+        networking: { type: 'limited', allowed_hosts: ['api.example.com/v2/users', 'p.example.com:8443/v1'] },
+      }),
+    };
+    const at = (host: string, path?: string, port = 443, changed: Partial<SessionPolicy> = narrow) => {
+      const result = decideDestination({ ...policy, ...changed }, host, port, rules, path);
+      if (result.ok) return 'rule' in result.destination ? result.destination.rule : result.destination.kind;
+      return `${result.refusal.status} ${result.refusal.rule}`;
+    };
+    expect(at('api.example.com')).toBe('host:api.example.com/v1');
+    expect(at('api.example.com', '/v1/x')).toBe('host:api.example.com/v1');
+    expect(at('api.example.com', '/v2/users/1')).toBe('environment:api.example.com/v2/users');
+    for (const path of ['/', '/v2', '/v10', '/V1', '/%761', '/v1%2fx', '/v1;x', '/v2/userss']) {
+      expect(at('api.example.com', path), path).toBe('403 path.not_allowed');
+    }
+    expect(at('x.example.com', '/anything')).toBe('host:x.example.com');
+    expect(at('p.example.com', '/v1', 8443)).toBe('environment:p.example.com:8443/v1');
+    expect(at('p.example.com', '/v2', 8443)).toBe('403 path.not_allowed');
+    expect(at('p.example.com', '/v1')).toBe('403 host.not_allowed');
+    const result = decideDestination({ ...policy, ...narrow }, 'api.example.com', 443, rules, '/');
+    expect(result.ok ? '' : result.refusal.message).toContain('/v1, /v2/users');
+  });
+  it('holds to the paths of the bound of the operator, as a whole where no path can be read', () => {
+    const bounded = { ...rules, ceiling: parseAllowedHosts(['api.example.com/v1', 'whole.example.com']) };
+    const at = (changed: Partial<SessionPolicy>, host: string, path?: string) => {
+      const result = decideDestination({ ...policy, ...changed }, host, 443, bounded, path);
+      return result.ok ? result.destination.kind : result.refusal.rule;
+    };
+    const open = { networking: { kind: 'unrestricted' as const } };
+    expect(at(open, 'api.example.com')).toBe('listed');
+    expect(at(open, 'api.example.com', '/v1/x')).toBe('listed');
+    expect(at(open, 'api.example.com', '/v2')).toBe('path.ceiling');
+    expect(at(open, 'other.example.com', '/v1')).toBe('host.ceiling');
+    expect(
+      at({ allowedHosts: parseAllowedHosts(['api.example.com/v1/x']) }, 'api.example.com', '/v1/y'),
+    ).toBe('path.not_allowed');
+    const passthroughHosts = ['api.example.com', 'whole.example.com'].map((name) => ({
+      ...{ kind: 'exact' as const, name },
+    }));
+    expect(at({ passthroughHosts }, 'whole.example.com')).toBe('opaque');
+    expect(at({ passthroughHosts }, 'api.example.com')).toBe('host.ceiling');
   });
   it('closes everything when the session has ended', () => {
     expect(rule({ ended: true }, 'tagalong.internal', 80)).toBe('session.ended');

@@ -27,6 +27,10 @@ describe('allowed hosts', () => {
     ['example.com', { kind: 'exact', name: 'example.com' }],
     ['EXAMPLE.com.:443', { kind: 'exact', name: 'example.com' }],
     ['*.example.com:8443', { kind: 'below', name: 'example.com', port: 8443 }],
+    ['example.com/', { kind: 'exact', name: 'example.com' }],
+    ['Example.com/v1/Users/', { kind: 'exact', name: 'example.com', segments: ['v1', 'Users'] }],
+    ['*.example.com:8443/v1', { kind: 'below', name: 'example.com', port: 8443, segments: ['v1'] }],
+    ['example.com/a%20b', { kind: 'exact', name: 'example.com', segments: ['a%20b'] }],
   ])('%s', (text, read) => expect(parseAllowedHost(text)).toEqual(read));
 
   it.each([
@@ -38,7 +42,29 @@ describe('allowed hosts', () => {
     'example.com:0',
     'example.com:8443:1',
     'https://example.com',
-    'example.com/x',
+    'https://example.com/x',
+    'example.com/v1?x=1',
+    'example.com/v1#x',
+    'example.com//v1',
+    'example.com/v1//x',
+    'example.com/v1/../x',
+    'example.com/./v1',
+    'example.com/v1/..;/x',
+    'example.com/%2e%2e/v1',
+    'example.com/v1%2f..%2fx',
+    'example.com/v1/%252e',
+    'example.com/v1%',
+    'example.com/v1%00',
+    'example.com/v 1',
+    'example.com/v1\\x',
+    'example.com/v1/*',
+    'example.com/v1,v2',
+    'example.com/é',
+    'example.com:/v1',
+    '/v1',
+    '*/v1',
+    'localhost/v1',
+    '127.0.0.1/v1',
     'localhost:8443',
     '127.0.0.1:8443',
     '[::1]:8443',
@@ -66,9 +92,17 @@ test('what a list opens is what a slow, obvious reading of it says', () => {
     return of[Math.floor((seed / 2 ** 32) * of.length)] as T;
   };
   const labels = ['a', 'b', 'ab', 'x-a'];
-  const obvious = (entry: string, host: string, port: number) => {
-    const [name = '', listed = '443'] = entry.split(':');
+  const pieces = ['x', 'y', 'xy', 'X', 'x;y', 'x%2fy'];
+  const pathOf = (lengths: readonly number[], ends: readonly string[]) => {
+    const path = Array.from({ length: one(lengths) }, () => `/${one(pieces)}`).join('');
+    return path + one(ends);
+  };
+  const obvious = (entry: string, host: string, port: number, path: string | undefined) => {
+    const slash = entry.includes('/') ? entry.indexOf('/') : entry.length;
+    const [name = '', listed = '443'] = entry.slice(0, slash).split(':');
     if (Number(listed) !== port) return false;
+    const prefix = entry.slice(slash).replace(/\/$/, '');
+    if (path !== undefined && path !== prefix && !path.startsWith(`${prefix}/`)) return false;
     if (!name.startsWith('*.')) return name === host;
     const [asked, suffix] = [host.split('.'), name.slice(2).split('.')];
     return asked.length > suffix.length && suffix.every((label, i) => asked.at(i - suffix.length) === label);
@@ -78,15 +112,17 @@ test('what a list opens is what a slow, obvious reading of it says', () => {
   for (let i = 0; i < rounds; i++) {
     const list = Array.from({ length: one([0, 1, 2, 3]) }, () => {
       const name = [...Array.from({ length: one([0, 1, 2]) }, () => one(labels)), one(labels), 'example'];
-      return `${one(['', '*.'])}${name.join('.')}${one(['', '', ':443', ':8443'])}`;
+      const path = pathOf([0, 0, 1, 2], ['', '/']);
+      return `${one(['', '*.'])}${name.join('.')}${one(['', '', ':443', ':8443'])}${path}`;
     }).filter((entry) => parseAllowedHost(entry) !== undefined);
     const host = [...Array.from({ length: one([1, 2, 3]) }, () => one(labels)), 'example'].join('.');
     const port = one([443, 8443, 8444]);
-    const isOpen = findAllowedHost(parseAllowedHosts(list), host, port) !== undefined;
+    const path = one([true, true, false]) ? `${pathOf([0, 1, 2, 3], ['']) || '/'}` : undefined;
+    const isOpen = findAllowedHost(parseAllowedHosts(list), host, port, path) !== undefined;
     if (isOpen) opened += 1;
-    expect({ list, host, port, isOpen }).toEqual({
-      ...{ list, host, port },
-      isOpen: list.some((entry) => obvious(entry, host, port)),
+    expect({ list, host, port, path, isOpen }).toEqual({
+      ...{ list, host, port, path },
+      isOpen: list.some((entry) => obvious(entry, host, port, path)),
     });
   }
   expect(opened).toBeGreaterThan(rounds / 100);

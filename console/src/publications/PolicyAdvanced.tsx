@@ -54,8 +54,8 @@ export function PolicyAdvanced({
         <ListField
           id="hosts"
           label="Other hosts"
-          hint="Names, one per line; *.example.com means all below it, example.com:8443 that port."
-          placeholder={'api.example.com\n*.example.org'}
+          hint="Names, one per line; *.example.com means all below it, example.com:8443 that port, example.com/v1 only what is at and below that path."
+          placeholder={'api.example.com/v1\n*.example.org'}
           {...typed(part, 'allowedHosts')}
         />
         <ListField

@@ -112,7 +112,14 @@ const bounds: Partial<Record<keyof PolicyForm, readonly [number, number]>> = {
   turnsPerHour: [1, 100_000],
 };
 const hostName = /^(\*\.)?([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]{0,61}[a-z0-9]$/;
-const port = /:\d{1,5}$/;
+/** A host with what may follow it, taken apart; the server says more of a path that it does not take. */
+const hostEntry = /^([^:/]*)(:\d{1,5})?(\/[^?#*\s\\]*)?$/;
+
+/** A host that was typed, in lower case; its path is left as it is. Pure. */
+function canonicalEntry(entry: string): string {
+  const slash = entry.indexOf('/');
+  return slash < 0 ? entry.toLowerCase() : entry.slice(0, slash).toLowerCase() + entry.slice(slash);
+}
 
 /** What somebody typed as the policy that is saved, or what is wrong with it, field by field. Pure. */
 export function policyOf(form: PolicyForm): { policy: Policy; problems: PolicyProblems } {
@@ -131,14 +138,14 @@ export function policyOf(form: PolicyForm): { policy: Policy; problems: PolicyPr
   const places = entriesOf(form.places);
   const approvers = entriesOf(form.approvers);
   const teams = entriesOf(form.teams);
-  const hosts = entriesOf(form.allowedHosts.toLowerCase());
+  const hosts = [...new Set(entriesOf(form.allowedHosts).map(canonicalEntry))];
   const passed = entriesOf(form.passthroughHosts.toLowerCase());
   if (form.who === 'listed' && people.length === 0 && teams.length === 0) {
     problems.people = 'Nobody is on the list, so that nobody could address it.';
   }
-  const wrongHost = hosts.find((host) => !hostName.test(host.replace(port, '')));
+  const wrongHost = hosts.find((host) => !hostName.test(hostEntry.exec(host)?.[1] ?? ''));
   if (wrongHost !== undefined) {
-    problems.allowedHosts = `${wrongHost} is no host name, as example.com, *.example.com or example.com:8443: leave out scheme and path.`;
+    problems.allowedHosts = `${wrongHost} is no host name, as example.com, *.example.com, example.com:8443 or example.com/v1: leave out the scheme.`;
   }
   const wrongPassed = passed.find((host) => !hostName.test(host));
   if (wrongPassed !== undefined) {

@@ -14,7 +14,7 @@ import { addCredential, addWebhookSecret, checked, lockPublication, storeApp } f
 import type { PublicationRow, PublishingDeps } from './deps.ts';
 
 export interface PublicationPolicy {
-  /** Hosts that the agent's sandbox may talk to beside the provider's and the model's: `example.com`, `*.example.com`. */
+  /** Hosts that the agent's sandbox may talk to beside the provider's and the model's: `example.com`, `*.example.com`, `example.com/v1`. */
   allowed_hosts?: string[];
   /** Hosts whose TLS the proxy leaves alone; they get no credential. */
   passthrough_hosts?: string[];

@@ -12,6 +12,7 @@ import type { GatewayDeps } from '../deps.ts';
 import { ApiError, notFound, readJson, readQuery } from '../errors.ts';
 import { decodeCursor, pageParameters, toPage } from '../listing.ts';
 import { refuseTiesAmong, vaultsOfPublication } from './credential-ties.ts';
+import { refusePassthroughOfSession } from './passthrough-ties.ts';
 import { requireSession } from './sessions.ts';
 import { requireVaults } from './vaults.ts';
 
@@ -91,19 +92,19 @@ export function credentialGrantRoutes(app: Hono<GatewayEnv>, { database, clock }
       if (input.credential_id !== undefined) {
         await requireVaults(tx, [await requireCredential(tx, input.credential_id)]);
       }
+      const vaultIds = input.vault_id === undefined ? [] : [input.vault_id];
+      const credentialIds = input.credential_id === undefined ? [] : [input.credential_id];
       const others = await readGrants(tx, sessionId, now);
+      const beside = [
+        ...session.vaultIds,
+        ...(await vaultsOfPublication(tx, session.publicationId)),
+        ...others.flatMap(({ vaultId }) => vaultId ?? []),
+      ];
+      await refusePassthroughOfSession(tx, session.publicationId, { vaultIds, credentialIds }, beside);
       await refuseTiesAmong(
         tx,
-        [
-          ...session.vaultIds,
-          ...(await vaultsOfPublication(tx, session.publicationId)),
-          ...others.flatMap(({ vaultId }) => vaultId ?? []),
-          ...(input.vault_id === undefined ? [] : [input.vault_id]),
-        ],
-        [
-          ...others.flatMap(({ credentialId }) => credentialId ?? []),
-          ...(input.credential_id === undefined ? [] : [input.credential_id]),
-        ],
+        [...beside, ...vaultIds],
+        [...others.flatMap(({ credentialId }) => credentialId ?? []), ...credentialIds],
       );
       const [stored] = await tx
         .insert(credentialGrants)

@@ -6,9 +6,10 @@ import type { VaultCredentialDetail } from '../../vault/vault-credential.ts';
 import { ApiError } from '../errors.ts';
 
 /** What of a credential decides which requests it stands for. */
-export type Claim = Pick<VaultCredentialDetail, 'rule' | 'variable'>;
+export type Claim = Pick<VaultCredentialDetail, 'rule' | 'variable' | 'oauth'>;
 
-interface Claimed {
+/** A credential that is there, and what it claims. */
+export interface Claimed {
   id: string;
   displayName: string;
   vaultId: string | null;
@@ -23,22 +24,35 @@ function tie(a: Claim, b: Claim): 'variable' | 'requests' | undefined {
   return rule && other && rulesTie(rule, other) ? 'requests' : undefined;
 }
 
-async function claimsOf(tx: Transaction, vaultIds: readonly string[]): Promise<Claimed[]> {
+/** What the credentials of these vaults claim. */
+export async function claimsOf(tx: Transaction, vaultIds: readonly string[]): Promise<Claimed[]> {
   if (vaultIds.length === 0) return [];
   const rows = await tx
     .select()
     .from(credentials)
     .where(and(inArray(credentials.vaultId, [...vaultIds]), isNull(credentials.archivedAt)))
     .orderBy(credentials.id);
-  return rows.map(({ id, displayName, vaultId, detail }) => ({
-    ...{ id, displayName, vaultId },
-    claim: detail as unknown as VaultCredentialDetail,
-  }));
+  return rows.map(claimedBy);
 }
 
-/** So that of two changes that would tie only together, the later one sees the earlier. */
-async function lockVaults(tx: Transaction, vaultIds: readonly string[]): Promise<void> {
-  if (vaultIds.length < 2) return;
+/** What single credentials claim. */
+export async function credentialClaims(tx: Transaction, ids: readonly string[]): Promise<Claimed[]> {
+  if (ids.length === 0) return [];
+  const rows = await tx
+    .select()
+    .from(credentials)
+    .where(and(inArray(credentials.id, [...ids]), isNull(credentials.archivedAt)));
+  return rows.map(claimedBy);
+}
+
+const claimedBy = ({ id, displayName, vaultId, detail }: typeof credentials.$inferSelect): Claimed => ({
+  ...{ id, displayName, vaultId },
+  claim: detail as unknown as VaultCredentialDetail,
+});
+
+/** So that of two changes that may not both be, the later one sees the earlier. */
+export async function lockVaults(tx: Transaction, vaultIds: readonly string[]): Promise<void> {
+  if (vaultIds.length === 0) return;
   await tx
     .select({ id: vaults.id })
     .from(vaults)
@@ -54,15 +68,10 @@ export async function refuseTiesAmong(
   credentialIds: readonly string[] = [],
 ): Promise<void> {
   const together = [...new Set(vaultIds)];
-  await lockVaults(tx, together);
+  if (together.length > 1) await lockVaults(tx, together);
   const claimed = await claimsOf(tx, together);
   const single = credentialIds.filter((id) => !claimed.some((each) => each.id === id));
-  if (single.length > 0) {
-    const rows = await tx.select().from(credentials).where(inArray(credentials.id, single));
-    for (const { id, displayName, vaultId, detail } of rows) {
-      claimed.push({ id, displayName, vaultId, claim: detail as unknown as VaultCredentialDetail });
-    }
-  }
+  claimed.push(...(await credentialClaims(tx, single)));
   for (const [i, one] of claimed.entries()) {
     for (const other of claimed.slice(i + 1)) {
       const same = tie(one.claim, other.claim);
@@ -90,9 +99,11 @@ export async function refuseTie(tx: Transaction, vaultId: string, own: string, c
   }
 }
 
-const policyVaults = sql`case when jsonb_typeof(${publications.policy}->'vault_ids') = 'array' then ${publications.policy}->'vault_ids' else '[]'::jsonb end`;
+/** The vaults of a publication's policy, as JSON. */
+export const policyVaults = sql`case when jsonb_typeof(${publications.policy}->'vault_ids') = 'array' then ${publications.policy}->'vault_ids' else '[]'::jsonb end`;
 
-const lentVault = sql`coalesce(${credentialGrants.vaultId}, ${credentials.vaultId})`;
+/** Of a grant, beside the credential that it is for. */
+export const lentVault = sql`coalesce(${credentialGrants.vaultId}, ${credentials.vaultId})`;
 
 /** The vaults that some session or publication uses beside this one. */
 async function usedTogether(tx: Transaction, vaultId: string): Promise<string[]> {

@@ -14,6 +14,7 @@ import { decodeCursor, toPage } from '../listing.ts';
 import { mergeMetadata, metadata, metadataChanges } from './agents.ts';
 import { authInput, splitAuth } from './credential-input.ts';
 import { refuseTie } from './credential-ties.ts';
+import { refusePassthroughOfCredential } from './passthrough-ties.ts';
 import { displayName, findVault, listQuery } from './vaults.ts';
 
 type CredentialRow = typeof credentials.$inferSelect;
@@ -111,9 +112,10 @@ export function credentialRoutes(app: Hono<GatewayEnv>, { database, secrets, clo
     const row = await within(organizationId, async (tx) => {
       await findVault(tx, vaultId, true);
       await refuseTie(tx, vaultId, id, split.detail);
+      const displayName = input.display_name ?? split.kind;
+      await refusePassthroughOfCredential(tx, { id, displayName, vaultId, claim: split.detail });
       await tx.insert(credentials).values({
-        ...{ id, organizationId, vaultId, sealed, kind: split.kind },
-        displayName: input.display_name ?? split.kind,
+        ...{ id, organizationId, vaultId, sealed, displayName, kind: split.kind },
         detail: stored({ ...split.detail, metadata: input.metadata }),
       });
       return findCredential(tx, vaultId, id);
@@ -166,7 +168,11 @@ export function credentialRoutes(app: Hono<GatewayEnv>, { database, secrets, clo
           `auth.type: a credential stays what it is, ${current.kind}.`,
         );
       }
-      if (split) await refuseTie(tx, vaultId, id, split.detail);
+      if (split) {
+        await refuseTie(tx, vaultId, id, split.detail);
+        const { displayName } = current;
+        await refusePassthroughOfCredential(tx, { id, displayName, vaultId, claim: split.detail });
+      }
       const detail = detailOf(current);
       // The sandboxes that run know the placeholder, so a new value keeps it.
       const kept =

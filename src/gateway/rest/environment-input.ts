@@ -9,7 +9,7 @@ export const allowedHost = z
   .max(300)
   .refine(
     (text) => parseAllowedHost(text) !== undefined,
-    'the name of a public host, as example.com, *.example.com or example.com:8443, without scheme or path',
+    'the name of a public host, as example.com, *.example.com or example.com:8443, without scheme, and where only a part of it is meant with its path, as example.com/v1 (no dot segments, query, * or comma)',
   );
 
 const networking = z.discriminatedUnion('type', [

@@ -32,6 +32,7 @@ import { unpublish } from '../publish/unpublish.ts';
 import { refuseTiesAmong, vaultSetsOfSessions } from './credential-ties.ts';
 import { allowedHost } from './environment-input.ts';
 import { requireEnvironment } from './environments.ts';
+import { refusePassthroughOfPolicy } from './passthrough-ties.ts';
 import { requireVaults } from './vaults.ts';
 
 const provider = z.enum(['slack', 'github', 'linear']);
@@ -155,6 +156,7 @@ export function publicationRoutes(
     const vaultIds = input.policy?.vault_ids ?? [];
     await withOrganization(database, organizationId, async (tx) => {
       await requireVaults(tx, vaultIds);
+      await refusePassthroughOfPolicy(tx, input.policy?.passthrough_hosts, vaultIds);
       await refuseTiesAmong(tx, vaultIds);
       await requireEnvironment(tx, input.policy?.environment_id);
     });
@@ -226,6 +228,7 @@ export function publicationRoutes(
       if (input.policy) {
         const vaultIds = input.policy.vault_ids ?? [];
         await requireVaults(tx, vaultIds);
+        await refusePassthroughOfPolicy(tx, input.policy.passthrough_hosts, vaultIds, id);
         for (const own of [[], ...(await vaultSetsOfSessions(tx, id))]) {
           await refuseTiesAmong(tx, [...own, ...vaultIds]);
         }

@@ -10,8 +10,9 @@ import { ApiError, notFound, readJson, readQuery } from '../errors.ts';
 import { decodeCursor, pageParameters, toPage } from '../listing.ts';
 import type { EventRow } from '../session-tail.ts';
 import { metadata, showAgent } from './agents.ts';
-import { refuseTiesAmong, vaultsOfPublication } from './credential-ties.ts';
+import { refuseTiesAmong } from './credential-ties.ts';
 import { requireEnvironment } from './environments.ts';
+import { refuseVaultsOfSession } from './passthrough-ties.ts';
 import { requireVaults } from './vaults.ts';
 
 type SessionRow = typeof sessions.$inferSelect;
@@ -142,8 +143,7 @@ export function sessionRoutes(app: Hono<GatewayEnv>, deps: GatewayDeps): void {
       if (!row) throw notFound('session', id);
       if (input.vault_ids) {
         await requireVaults(tx, input.vault_ids);
-        const shared = await vaultsOfPublication(tx, row.publicationId);
-        await refuseTiesAmong(tx, [...input.vault_ids, ...shared]);
+        await refuseVaultsOfSession(tx, row.publicationId, input.vault_ids);
       }
       await requireEnvironment(tx, input.environment_id);
       await tx

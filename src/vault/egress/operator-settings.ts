@@ -13,7 +13,7 @@ export function readCeiling(entries: readonly string[] | undefined): AllowedHost
     const host = parseAllowedHost(entry);
     if (host) return [host];
     problems.push(
-      `TAGALONG_ALLOWED_HOSTS is wrong: "${entry}" is no public host. It takes names as example.com, *.example.com or example.com:8443, with commas between them.`,
+      `TAGALONG_ALLOWED_HOSTS is wrong: "${entry}" is no public host. It takes names as example.com, *.example.com, example.com:8443 or example.com/path, with commas between them.`,
     );
     return [];
   });

@@ -148,8 +148,8 @@ export class PlatformPools {
         rule,
       });
     try {
-      if (ceiling && !findAllowedHost(ceiling, host, 443)) {
-        throw new RefusedError(refuse('host.ceiling', `${host} is not in TAGALONG_ALLOWED_HOSTS.`));
+      if (ceiling && !findAllowedHost(ceiling, host, 443, path)) {
+        throw new RefusedError(refuse('host.ceiling', `${host}${path} is not in TAGALONG_ALLOWED_HOSTS.`));
       }
       const answer = await this.for({ publicationId: `oauth ${organizationId}` })
         .client(route)

@@ -12,8 +12,8 @@ import { type PassageResult, passOn } from './pass-on.ts';
 import { privateHeaders } from './protocol.ts';
 import { providerPassage } from './provider-passage.ts';
 import { failed, type Refusal, RefusedError, rawRefusal, refuse } from './refusal.ts';
+import { decideRequest } from './request-decision.ts';
 import { checkRequest } from './request-gate.ts';
-import { decideDestination } from './session-policy.ts';
 import { startOf, type Tunnel } from './tunnel.ts';
 import type { Silence } from './upstream-failure.ts';
 import { isWebSocketRequest, relayWebSocket, webSocketHeaders } from './websocket.ts';
@@ -92,7 +92,7 @@ export async function serveUpgrade(
     if (!gate.ok) throw new RefusedError(gate.refusal);
     requireRecorder(parts);
     const policy = await session.policy();
-    const decided = decideDestination(policy, host, port, parts.rules);
+    const decided = decideRequest(policy, host, port, gate.request.target.path, parts.rules);
     if (!decided.ok) throw new RefusedError(decided.refusal);
     if (decided.destination.kind !== 'listed' || decided.destination.readOnly) {
       throw new RefusedError(
@@ -130,8 +130,8 @@ function refusalOf(parts: EgressParts, error: unknown): Refusal {
 }
 
 async function allow(asking: Asking): Promise<PassageResult> {
-  const { parts, policy, host, port } = asking;
-  const decided = decideDestination(policy, host, port, parts.rules);
+  const { parts, policy, host, port, request } = asking;
+  const decided = decideRequest(policy, host, port, request.target.path, parts.rules);
   if (!decided.ok) return decided;
   const { destination } = decided;
   switch (destination.kind) {

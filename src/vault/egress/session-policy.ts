@@ -1,13 +1,14 @@
 import type { Grants } from '../../capabilities/capability.ts';
 import type { ProviderName } from '../../store/schema.ts';
 import type { ReadVaultCredential } from '../vault-credential.ts';
-import { type AllowedHost, allowedHostText, findAllowedHost } from './allowed-hosts.ts';
+import { type AllowedHost, allowedHostText, allowedPaths, findAllowedHost } from './allowed-hosts.ts';
 import { type HostPattern, hostPatternText, matchesHost, parseHostPattern } from './host-names.ts';
 import { type ModelName, modelHosts } from './model-door.ts';
 import type { Networking } from './networking.ts';
 import { packageHosts } from './package-hosts.ts';
 import type { ModelCredentials } from './protocol.ts';
 import { type Refusal, refuse } from './refusal.ts';
+import { opaqueTokenRefusal } from './token-endpoints.ts';
 import type { UpstreamMap } from './upstreams.ts';
 
 /** What a session may reach, as the database says. */
@@ -79,14 +80,15 @@ const no = (rule: string, message: string): DestinationResult => ({
 const yes = (destination: Destination): DestinationResult => ({ ok: true, destination });
 
 /**
- * May this session talk to this host and port at all? Pure, and answered before any name is looked up. `host` is
- * canonical.
+ * May this session talk to this host and port at all, and once a request says a path, to that? Pure, and answered before
+ * any name is looked up. `host` is canonical, `path` as sent and without its query.
  */
 export function decideDestination(
   policy: SessionPolicy,
   host: string,
   port: number,
   rules: HouseRules,
+  path?: string,
 ): DestinationResult {
   if (policy.ended) return no('session.ended', 'This session has ended. A new one can go on.');
   if (host === internalHost) {
@@ -94,8 +96,8 @@ export function decideDestination(
       ? yes({ kind: 'internal' })
       : no('port.not_allowed', `${internalHost} is reached by http on port 80.`);
   }
-  if (port !== 443 && port !== 80) return decideOtherPort(policy, host, port, rules);
-  const decided = decideName(policy, host, rules);
+  if (port !== 443 && port !== 80) return decideOtherPort(policy, host, port, rules, path);
+  const decided = decideName(policy, host, rules, path);
   return decided.ok && port === 80
     ? no('scheme.https_only', `${host} may be reached by https only: use https://${host}/.`)
     : decided;
@@ -107,10 +109,12 @@ function decideOtherPort(
   host: string,
   port: number,
   rules: HouseRules,
+  path: string | undefined,
 ): DestinationResult {
-  const listed = decideListed(policy, host, port, rules);
+  const listed = decideListed(policy, host, port, rules, path);
+  if (!listed.ok && listed.refusal.rule.startsWith('path.')) return listed;
   if (listed.ok && !hasOwnMeaning(host) && !isMapped(policy, host, rules)) return listed;
-  return decideName(policy, host, rules).ok || listed.ok
+  return decideName(policy, host, rules, undefined).ok || listed.ok
     ? no(
         'port.not_allowed',
         `Port ${port} of ${host} is not allowed, only https on 443. An admin can list ${host}:${port}.`,
@@ -124,7 +128,12 @@ const hasOwnMeaning = (host: string): boolean =>
 const isMapped = ({ publication }: SessionPolicy, host: string, { upstreams }: HouseRules): boolean =>
   upstreams.maps(host, publication?.emulated ?? false);
 
-function decideName(policy: SessionPolicy, host: string, rules: HouseRules): DestinationResult {
+function decideName(
+  policy: SessionPolicy,
+  host: string,
+  rules: HouseRules,
+  path: string | undefined,
+): DestinationResult {
   const tool = toolOnlyHosts.get(host);
   if (tool) {
     return no(
@@ -133,7 +142,9 @@ function decideName(policy: SessionPolicy, host: string, rules: HouseRules): Des
     );
   }
   return (
-    decideModel(policy, host, rules) ?? decideProvider(policy, host) ?? decideListed(policy, host, 443, rules)
+    decideModel(policy, host, rules) ??
+    decideProvider(policy, host) ??
+    decideListed(policy, host, 443, rules, path)
   );
 }
 
@@ -162,43 +173,80 @@ function decideListed(
   host: string,
   port: number,
   rules: HouseRules,
+  path: string | undefined,
 ): DestinationResult {
-  const passed = port === 443 && policy.passthroughHosts.find((candidate) => matchesHost(candidate, host));
-  const listed = listedBy(policy, host, port, rules);
+  const passed =
+    port === 443 ? policy.passthroughHosts.find((candidate) => matchesHost(candidate, host)) : undefined;
+  const listed = listedBy(policy, host, port, rules, path);
   const destination: Destination | undefined = passed
     ? { kind: 'opaque', rule: `passthrough:${hostPatternText(passed)}` }
     : listed && { kind: 'listed', readOnly: false, ...listed };
   if (!destination || rules.upstreams.isOwnName(host)) {
-    return no(
-      'host.not_allowed',
-      `${host} is not on the list of allowed hosts. An admin can add it to allowed_hosts of this session's environment or of its publication.`,
+    return (
+      otherPaths(tenantHosts(policy), host, port, path) ??
+      no(
+        'host.not_allowed',
+        `${host} is not on the list of allowed hosts. An admin can add it to allowed_hosts of this session's environment or of its publication.`,
+      )
     );
   }
-  if (rules.ceiling && !findAllowedHost(rules.ceiling, host, port)) {
-    return no(
-      'host.ceiling',
-      `${host} is beyond what any session on this server may reach. The operator can add it to TAGALONG_ALLOWED_HOSTS.`,
+  // Where no path can be read, a bound that names paths does not hold: only one for the whole host does.
+  if (rules.ceiling && !findAllowedHost(rules.ceiling, host, port, passed ? '/' : path)) {
+    return (
+      otherPaths(rules.ceiling, host, port, path, 'ceiling') ??
+      no(
+        'host.ceiling',
+        `${host} is beyond what any session on this server may reach. The operator can add it to TAGALONG_ALLOWED_HOSTS.`,
+      )
     );
   }
-  return yes(destination);
+  const refusal = passed && opaqueTokenRefusal(policy.credentials, host);
+  return refusal ? { ok: false, refusal } : yes(destination);
 }
 
-/** Which setting of the tenant's names this host and port, the one that allows most first. */
+const maxPathsSaid = 8;
+
+/** Says which paths of a host would do, where a list narrows it to some. */
+function otherPaths(
+  list: readonly AllowedHost[],
+  host: string,
+  port: number,
+  path: string | undefined,
+  by: 'not_allowed' | 'ceiling' = 'not_allowed',
+): DestinationResult | undefined {
+  const paths = path === undefined ? [] : allowedPaths(list, host, port);
+  if (paths.length === 0) return undefined;
+  const said = paths.slice(0, maxPathsSaid).join(', ') + (paths.length > maxPathsSaid ? ' …' : '');
+  const who =
+    by === 'ceiling'
+      ? 'The operator can add another to TAGALONG_ALLOWED_HOSTS.'
+      : "An admin can add another to allowed_hosts of this session's environment or of its publication.";
+  return no(
+    `path.${by}`,
+    `Of ${host} only these paths, and what is below them, may be reached: ${said}. ${who}`,
+  );
+}
+
+const tenantHosts = ({ allowedHosts, networking }: SessionPolicy): readonly AllowedHost[] =>
+  networking.kind === 'limited' ? [...allowedHosts, ...networking.allowedHosts] : allowedHosts;
+
+/** Which setting of the tenant's names this host, port and path, the one that allows most first. */
 function listedBy(
   policy: SessionPolicy,
   host: string,
   port: number,
   rules: HouseRules,
+  path: string | undefined,
 ): { rule: string; readOnly?: true } | undefined {
   const { allowedHosts, networking } = policy;
-  const own = findAllowedHost(allowedHosts, host, port);
+  const own = findAllowedHost(allowedHosts, host, port, path);
   if (own) return { rule: `host:${allowedHostText(own)}` };
   if (networking.kind === 'unrestricted') {
     // What the operator maps may lead inside, and is meant only where somebody lists it.
     const isPublic = port === 443 && parseHostPattern(host) !== undefined && !isMapped(policy, host, rules);
     return isPublic ? { rule: 'environment:unrestricted' } : undefined;
   }
-  const listed = findAllowedHost(networking.allowedHosts, host, port);
+  const listed = findAllowedHost(networking.allowedHosts, host, port, path);
   if (listed) return { rule: `environment:${allowedHostText(listed)}` };
   if (port !== 443) return undefined;
   if (networking.mcpServers && mcpServerHosts(policy).includes(host)) return { rule: 'environment:mcp' };
