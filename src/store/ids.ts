@@ -33,22 +33,20 @@ const alphabet = '0123456789abcdefghijklmnopqrstuvwxyz';
  * prefix sort by the millisecond in which they were made, and cannot be guessed (about 77 random bits).
  */
 export function newId(prefix: IdPrefix, now: number = Date.now()): string {
-  const time = now.toString(36).padStart(9, '0');
-  let chance = '';
-  for (const byte of chanceBytes()) chance += alphabet[byte % 36];
-  return `${prefix}_${time}${chance}`;
+  return `${prefix}_${now.toString(36).padStart(9, '0')}${chance()}`;
 }
 
-const bytesEach = 15;
-let drawn = Buffer.alloc(0);
+const charactersEach = 15;
+let drawn = '';
 let used = 0;
 
-/** Drawn for many ids at once: to ask for few bytes costs as much as to ask for many. */
-function chanceBytes(): Buffer {
+/** Drawn for many identifiers at once: to ask for a little chance costs as much as to ask for much. */
+function chance(): string {
   if (used >= drawn.length) {
-    drawn = randomBytes(bytesEach * 256);
+    const bytes = randomBytes(charactersEach * 256);
+    drawn = String.fromCharCode(...bytes.map((byte) => alphabet.charCodeAt(byte % alphabet.length)));
     used = 0;
   }
-  used += bytesEach;
-  return drawn.subarray(used - bytesEach, used);
+  used += charactersEach;
+  return drawn.slice(used - charactersEach, used);
 }

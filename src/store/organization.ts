@@ -12,9 +12,14 @@ export function withOrganization<T>(
   work: (tx: Transaction) => Promise<T>,
 ): Promise<T> {
   return database.transaction(async (tx) => {
-    await tx.execute(
-      sql`select set_config('role', 'tagalong_app', true), set_config('tagalong.organization_id', ${organizationId}, true)`,
-    );
+    await takeOnOrganization(tx, organizationId);
     return work(tx);
   });
+}
+
+/** From here on this transaction sees and writes rows of this organization only. */
+export async function takeOnOrganization(tx: Transaction, organizationId: string): Promise<void> {
+  await tx.execute(
+    sql`select set_config('role', 'tagalong_app', true), set_config('tagalong.organization_id', ${organizationId}, true)`,
+  );
 }

@@ -89,7 +89,7 @@ test.each([
 test('a token endpoint whose name leads inside is not dialled, whatever its resolver answers', async () => {
   const network = new FakeNetwork();
   const written: EgressRecord[] = [];
-  const recorder = new Recorder({ write: async (_, rows) => void written.push(...rows), logger: silent });
+  const recorder = new Recorder({ write: async (rows) => void written.push(...rows), logger: silent });
   const pools = new PlatformPools({ network, upstreams: new UpstreamMap([]), recorder, now: Date.now });
   const denied = corpus.filter((row) => row.expect === 'deny');
   for (const [i, { host }] of denied.entries()) {

@@ -1,6 +1,5 @@
 import { bigint, index, integer, jsonb, pgTable, text } from 'drizzle-orm/pg-core';
 import { now } from './columns.ts';
-import { organizationId } from './organizations.ts';
 
 export type EgressDecision = 'allowed' | 'refused' | 'failed';
 
@@ -9,7 +8,11 @@ export const egressRequests = pgTable(
   'egress_requests',
   {
     id: text('id').primaryKey(),
-    organizationId: organizationId(),
+    /**
+     * Without a foreign key, which would be looked up for each row; a trigger takes the rows of an organization that is
+     * deleted (migrations/0015).
+     */
+    organizationId: text('organization_id').notNull(),
     sessionId: text('session_id'),
     installationId: text('installation_id'),
     turnId: text('turn_id'),

@@ -1,30 +1,61 @@
-import { getTableColumns, inArray, type SQL, sql } from 'drizzle-orm';
+import { getTableColumns, inArray, sql } from 'drizzle-orm';
+import { drizzle } from 'drizzle-orm/node-postgres';
+import type { PoolClient } from 'pg';
+import { from as copyFrom } from 'pg-copy-streams';
 import type { Database, Transaction } from '../../store/connection.ts';
 import { newId } from '../../store/ids.ts';
-import { withOrganization } from '../../store/organization.ts';
+import { takeOnOrganization } from '../../store/organization.ts';
+import * as schema from '../../store/schema.ts';
 import { egressRequests, sessions } from '../../store/schema.ts';
 import { appendEvents, type NewEvent } from '../../store/session-events.ts';
 import type { EgressRecord, WriteRecords } from './records.ts';
 
 /**
- * Writes records into `egress_requests` and what they say into the logs of their sessions, in one transaction, each
- * organization's under its own role. Each column goes as one parameter, and what neighbours have alike goes once:
- * anything else costs more than the requests that are recorded.
+ * Writes records into `egress_requests`, and in the same transaction what they say into the logs of their sessions, each
+ * organization's under its own role. The records themselves are copied in by the owner, all at once: as rows that are
+ * inserted they would cost the database more than all else that a request needs.
  */
 export function databaseWriter(database: Database): WriteRecords {
-  return (organizationId, records) =>
-    withOrganization(database, organizationId, async (tx) => {
-      await tx.execute(insertion(organizationId, records));
-      await tellSessions(tx, organizationId, records);
-    });
+  return async (records) => {
+    const rows = Buffer.from(copyText(records));
+    const telling = records.filter(({ sessionId, events }) => sessionId !== null && events !== undefined);
+    const client = await database.$client.connect();
+    let broken: unknown;
+    try {
+      if (telling.length === 0) await copyIn(client, rows);
+      else {
+        await drizzle(client, { schema }).transaction(async (tx) => {
+          await copyIn(client, rows);
+          for (const [organizationId, own] of Map.groupBy(telling, (record) => record.organizationId)) {
+            await takeOnOrganization(tx, organizationId);
+            await tellSessions(tx, organizationId, own);
+          }
+        });
+      }
+    } catch (error) {
+      // What state the connection is in is not known: the pool makes another.
+      broken = error;
+      throw error;
+    } finally {
+      client.release(broken !== undefined);
+    }
+  };
+}
+
+function copyIn(client: PoolClient, rows: Buffer): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const into = client.query(copyFrom(`copy ${target} from stdin`));
+    into.once('error', reject);
+    into.once('finish', resolve);
+    into.end(rows);
+  });
 }
 
 const table = getTableColumns(egressRequests);
 type Column = keyof typeof table;
-/** What each record has for itself. */
-const own = ['id', 'at', 'path', 'status', 'bytesUp', 'bytesDown', 'durationMs'] as const satisfies Column[];
 /** What most neighbours have alike. */
 const shared = [
+  'organizationId',
   'sessionId',
   'installationId',
   'turnId',
@@ -37,66 +68,35 @@ const shared = [
   'rule',
 ] as const satisfies (Column & keyof EgressRecord)[];
 const used = ['model', 'inputTokens', 'outputTokens', 'cachedTokens', 'stopReason'] as const;
-const ofHead = [...shared, ...used];
+/** What each record has for itself. */
+const own = ['id', 'at', 'path', 'status', 'bytesUp', 'bytesDown', 'durationMs'] as const satisfies Column[];
+const target = `egress_requests (${[...shared, ...used, ...own].map((column) => `"${table[column].name}"`).join(', ')})`;
 
-const names = (columns: readonly Column[]) => columns.map((column) => `"${table[column].name}"`).join(', ');
-const into = sql.raw(`egress_requests (organization_id, ${names(ofHead)}, ${names(own)})`);
-const ownNames = sql.raw(names(own));
-const headNames = sql.raw(names(ofHead));
-
-function insertion(organizationId: string, records: readonly EgressRecord[]): SQL {
-  const heads: EgressRecord[] = [];
-  const headOf: number[] = [];
-  let last: EgressRecord | undefined;
-  for (const record of records) {
-    if (!last || !isAlike(record, last)) heads.push(record);
-    last = record;
-    headOf.push(heads.length);
-  }
-  const columns = {
-    id: textArray(records.map(idOf)),
-    at: textArray(timesOf(records)),
-    path: textArray(records.map(({ path }) => path)),
-    status: numberArray(records.map(({ status }) => status)),
-    bytesUp: numberArray(records.map(({ bytesUp }) => bytesUp)),
-    bytesDown: numberArray(records.map(({ bytesDown }) => bytesDown)),
-    durationMs: numberArray(records.map(({ durationMs }) => durationMs)),
-  };
-  const typed = (column: Column, values: string) => sql`${values}::${sql.raw(table[column].getSQLType())}[]`;
-  const headColumns = [
-    ...shared.map((name) => typed(name, textArray(heads.map((head) => head[name])))),
-    ...used.map((name) => typed(name, textArray(heads.map(({ usage }) => usage?.[name] ?? null)))),
-  ];
-  return sql`
-    insert into ${into}
-    select ${organizationId}, ${headNames}, ${ownNames}
-    from unnest(
-      ${sql.join(
-        own.map((name) => typed(name, columns[name])),
-        sql`, `,
-      )}, ${numberArray(headOf)}::int[]
-    ) as record(${ownNames}, head)
-    join unnest(${sql.join(headColumns, sql`, `)}) with ordinality as head(${headNames}, number)
-      on head.number = record.head
-  `;
-}
-
-/** Stays the same when a batch is written again, so that nothing is recorded twice. */
-function idOf(record: EgressRecord): string {
-  record.id ??= newId('egr', record.at.getTime());
-  return record.id;
-}
-
-function timesOf(records: readonly EgressRecord[]): string[] {
-  let atMs = Number.NaN;
+/** The lines that `COPY` reads (Postgres' manual, "File Formats"). */
+function copyText(records: readonly EgressRecord[]): string {
   let text = '';
-  return records.map(({ at }) => {
-    if (at.getTime() !== atMs) {
-      atMs = at.getTime();
-      text = at.toISOString();
+  let last: EgressRecord | undefined;
+  let alike = '';
+  let atMs = Number.NaN;
+  let at = '';
+  for (const record of records) {
+    if (!last || !isAlike(record, last)) {
+      const { usage } = record;
+      alike = [...shared.map((name) => record[name]), ...used.map((name) => usage?.[name] ?? null)]
+        .map(field)
+        .join('\t');
+      last = record;
     }
-    return text;
-  });
+    if (record.at.getTime() !== atMs) {
+      atMs = record.at.getTime();
+      at = record.at.toISOString();
+    }
+    // Stays the same when a batch is written again, so that nothing is recorded twice.
+    record.id ??= newId('egr', atMs);
+    const { id, path, status, bytesUp, bytesDown, durationMs } = record;
+    text += `${alike}\t${id}\t${at}\t${field(path)}\t${status ?? '\\N'}\t${bytesUp}\t${bytesDown}\t${durationMs}\n`;
+  }
+  return text;
 }
 
 function isAlike(one: EgressRecord, other: EgressRecord): boolean {
@@ -105,30 +105,20 @@ function isAlike(one: EgressRecord, other: EgressRecord): boolean {
   return true;
 }
 
-/** Postgres' own form of an array (its manual, section 8.15.2). */
-function textArray(values: readonly (string | number | null)[]): string {
-  const plain = values.every((value) => value !== null) ? values.join('","') : undefined;
-  // Nearly never is there anything to escape: then the text as a whole has as many quotes as stand between values.
-  if (plain !== undefined && !plain.includes('\\') && plain.split('"').length === values.length * 2 - 1) {
-    return `{"${plain}"}`;
-  }
-  const quoted = values.map((value) =>
-    value === null ? 'NULL' : `"${String(value).replace(/["\\]/g, '\\$&')}"`,
-  );
-  return `{${quoted.join(',')}}`;
-}
+const escapes: Readonly<Record<string, string>> = { '\\': '\\\\', '\t': '\\t', '\n': '\\n', '\r': '\\r' };
+const toEscape = /[\\\t\n\r]/;
 
-function numberArray(values: readonly (number | null)[]): string {
-  return `{${values.map((value) => value ?? 'NULL').join(',')}}`;
+function field(value: string | number | null): string {
+  if (value === null) return '\\N';
+  const text = String(value);
+  return toEscape.test(text) ? text.replace(/[\\\t\n\r]/g, (found) => escapes[found] ?? '') : text;
 }
 
 async function tellSessions(
   tx: Transaction,
   organizationId: string,
-  rows: readonly EgressRecord[],
+  telling: readonly EgressRecord[],
 ): Promise<void> {
-  const telling = rows.filter(({ sessionId, events }) => sessionId !== null && events !== undefined);
-  if (telling.length === 0) return;
   const ids = [...new Set(telling.flatMap(({ sessionId }) => sessionId ?? []))];
   // Held until the end: a session that is deleted meanwhile would take the records with it.
   const there = await tx

@@ -34,7 +34,7 @@ export interface EgressRecord {
 }
 
 /** Writes a batch; the database's in production. */
-export type WriteRecords = (organizationId: string, rows: readonly EgressRecord[]) => Promise<void>;
+export type WriteRecords = (records: readonly EgressRecord[]) => Promise<void>;
 
 export interface RecorderOptions {
   write: WriteRecords;
@@ -128,21 +128,20 @@ export class Recorder {
   }
 
   async #write(batch: EgressRecord[]): Promise<void> {
-    const byOrganization = Map.groupBy(batch, ({ organizationId }) => organizationId);
-    for (const [organizationId, rows] of byOrganization) await this.#writeRows(organizationId, rows);
+    await this.#writeRows(batch);
     if (this.#waiting.length > 0) this.#schedule();
   }
 
-  async #writeRows(organizationId: string, rows: EgressRecord[]): Promise<void> {
+  async #writeRows(rows: EgressRecord[]): Promise<void> {
     try {
-      await this.#options.write(organizationId, rows);
+      await this.#options.write(rows);
       this.#away = false;
     } catch (error) {
-      // One row that cannot be stored takes no other with it.
-      if (rows.length > 1 && sqlState(error)?.startsWith('22')) {
+      // One row that cannot be stored takes no other with it, nor does one that was stored when nobody could say so.
+      if (rows.length > 1 && /^2[23]/.test(sqlState(error) ?? '')) {
         const half = rows.length >> 1;
-        await this.#writeRows(organizationId, rows.slice(0, half));
-        await this.#writeRows(organizationId, rows.slice(half));
+        await this.#writeRows(rows.slice(0, half));
+        await this.#writeRows(rows.slice(half));
       } else this.#failed(rows, error);
     }
   }
@@ -150,7 +149,8 @@ export class Recorder {
   #failed(rows: EgressRecord[], error: unknown): void {
     const code = sqlState(error);
     if (code && /^2[23]/.test(code)) {
-      // The data itself is refused (its organization is gone): it will not be taken later either.
+      // The data itself is refused: it will not be taken later either. What is there already needs no word.
+      if (code === '23505') return;
       this.#options.logger.warn({ code, rows: rows.length }, 'Egress records were refused by the database.');
       return;
     }

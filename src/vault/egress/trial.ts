@@ -111,7 +111,7 @@ function trialParts(target: string, write: (rows: readonly EgressRecord[]) => vo
     database,
     logger,
     now,
-    recorder: new Recorder({ write: async (_, rows) => write(rows), logger }),
+    recorder: new Recorder({ write: async (rows) => write(rows), logger }),
     credentials: store,
     tokens: new InstallationTokens(() => Promise.reject(new Error('There are no tokens in a trial.')), now),
     vaultTokens: new VaultTokens(
