@@ -48,7 +48,7 @@ export interface RecorderOptions {
 }
 
 /** What has gathered while the database was busy is written together. */
-const maxAtOnce = 500;
+const maxAtOnce = 250;
 const maxPathLength = 2_048;
 const maxWordLength = 128;
 
@@ -67,7 +67,7 @@ export class Recorder {
   #away = false;
 
   constructor(options: RecorderOptions) {
-    this.#options = { flushMs: 200, eventFlushMs: 20, maxBatch: 500, maxWaiting: 50_000, ...options };
+    this.#options = { flushMs: 200, eventFlushMs: 20, maxBatch: 250, maxWaiting: 50_000, ...options };
   }
 
   get full(): boolean {
