@@ -95,7 +95,7 @@ export async function startSandbox(
     ),
     prepare,
     onListener: spec.onListener,
-    timeoutMs: timeoutMs,
+    timeoutMs,
   });
   const disk = await preparing;
   const { workspaceBytes } = limits;

@@ -73,12 +73,13 @@ export function copyHostFiles({ folder }: SystemFiles): void {
     const to = join(folder, name);
     const known = statSync(to, { throwIfNoEntry: false });
     if (!from) rmSync(to, { force: true });
-    else if (known?.size !== from.size || known.mtimeMs !== from.mtimeMs) {
+    // A copy is given whole milliseconds.
+    else if (known?.size !== from.size || Math.trunc(known.mtimeMs) !== Math.trunc(from.mtimeMs)) {
       openFolder(dirname(to));
       const unfinished = `${to}.${process.pid}`;
       copyFileSync(join('/etc', name), unfinished);
       chmodSync(unfinished, 0o644);
-      utimesSync(unfinished, from.atime, from.mtime);
+      utimesSync(unfinished, from.atime, new Date(Math.trunc(from.mtimeMs)));
       renameSync(unfinished, to);
     }
   }

@@ -209,6 +209,7 @@ export class LiveSessions {
       // Not waited for here: whoever opens the session next does.
       const closing = (async () => {
         await (await opening?.catch(() => undefined))?.close(0);
+        await opened.catch(() => {});
         await egress.closeSession(sessionId).catch(() => {});
       })().finally(() => this.#closing.delete(sessionId));
       this.#closing.set(sessionId, closing);
