@@ -2,6 +2,7 @@ import { availableParallelism, cpus } from 'node:os';
 import { parseArgs } from 'node:util';
 import { measureAcknowledge } from './acknowledge.ts';
 import { measureEgress } from './egress.ts';
+import { measureFirstByte } from './first-byte.ts';
 import { measureFlood } from './flood.ts';
 import { measureMentions } from './mention.ts';
 import { measurePrograms } from './programs.ts';
@@ -39,7 +40,8 @@ const parts: Record<string, () => Promise<Row[]>> = {
   egress: () =>
     measureEgress({ rounds, durationMs, profileFolder: values['profile-folder'], match: values.match }),
   flood: () => measureFlood(rounds, durationMs),
-  sessions: () => measureSessions(Number(values.sessions), mentionRounds),
+  'first-byte': () => measureFirstByte(mentionRounds),
+  sessions: () => measureSessions(Number(values.sessions)),
 };
 for (const [name, measure] of Object.entries(parts)) {
   if (values.only !== '' && values.only !== name) continue;

@@ -1,50 +1,55 @@
 import { mkdtempSync, rmSync } from 'node:fs';
-import { availableParallelism, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { pino } from 'pino';
-import { defaults } from '../src/config.ts';
 import { createSandbox } from '../src/sandbox/create.ts';
 import { sessionUid } from '../src/sandbox/uids.ts';
 import { openHome } from '../src/store/home.ts';
 import { SessionAuthority } from '../src/vault/egress/certificates.ts';
+import { aheadAgainMs, allLimits, firstOutput } from './sandboxes.ts';
 import { median, type Row } from './table.ts';
 
 /** From the call to a running command whose listener was handed over, under the limits of a real session. */
 export async function measureSandboxStart(rounds: number): Promise<Row[]> {
   const folder = mkdtempSync(join(tmpdir(), 'tagalong-bench-'));
+  const logger = pino({ level: 'silent' });
+  const home = openHome(folder);
+  const ports = {
+    'nothing ahead': createSandbox('bubblewrap', { home, logger }),
+    ahead: createSandbox('bubblewrap', { home, logger, ahead: { count: 2, limits: allLimits } }),
+  };
   try {
-    const home = openHome(folder);
-    const sandbox = createSandbox('bubblewrap', { home, logger: pino({ level: 'silent' }) });
     const { certificatePem } = await SessionAuthority.create();
-    const times: number[] = [];
+    const times = { 'nothing ahead': [] as number[], ahead: [] as number[] };
+    let sessions = 0;
     for (let round = 0; round <= rounds; round++) {
-      const started = performance.now();
-      const opened = await sandbox.open({
-        sessionId: `sesn_bench${round}`,
-        uid: sessionUid(900_000 + round),
-        directory: join(home.open, 'sessions', `sesn_bench${round}`),
-        mounts: [],
-        command: ['/bin/cat'],
-        env: {},
-        caCertificatePem: certificatePem,
-        limits: {
-          memoryBytes: 1024 ** 3,
-          maxProcesses: 256,
-          maxFileBytes: 1024 ** 3,
-          maxOpenFiles: 1_024,
-          workspaceBytes: defaults.workspaceMib * 1024 ** 2,
-          processors: defaults.processorShare * availableParallelism(),
-        },
-        onListener: async () => {},
-      });
-      opened.stdin.write('up\n');
-      await new Promise((resolve) => opened.stdout.once('data', resolve));
-      // The first one also prepares what later ones share.
-      if (round > 0) times.push(performance.now() - started);
-      await opened.close(0);
+      for (const which of ['nothing ahead', 'ahead'] as const) {
+        await sleep(aheadAgainMs);
+        const number = sessions++;
+        const started = performance.now();
+        const opened = await ports[which].open({
+          sessionId: `sesn_bench${number}`,
+          uid: sessionUid(900_000 + number),
+          directory: join(home.open, 'sessions', `sesn_bench${number}`),
+          mounts: [],
+          command: ['/bin/cat'],
+          env: {},
+          caCertificatePem: certificatePem,
+          limits: allLimits,
+          onListener: async () => {},
+        });
+        opened.stdin.write('up\n');
+        await firstOutput(opened, 'up\n');
+        // The first one also prepares what later ones share.
+        if (round > 0) times[which].push(performance.now() - started);
+        await opened.close(0);
+      }
     }
-    return [{ what: 'sandbox start to first output', numbers: { cold: `${median(times).toFixed(0)} ms` } }];
+    const numbers = Object.entries(times).map(([which, all]) => [which, `${median(all).toFixed(0)} ms`]);
+    return [{ what: 'sandbox start to first output', numbers: Object.fromEntries(numbers) }];
   } finally {
+    await ports.ahead.close();
     rmSync(folder, { recursive: true, force: true });
   }
 }

@@ -36,6 +36,8 @@ const limits = {
   maxFileBytes: 4 * 1024 ** 3,
   maxOpenFiles: 4_096,
 } as const;
+/** Kept ready for sessions to come: each is an idle Node, and a small file. */
+const sandboxesAhead = 2;
 const idleMs = 60_000;
 const maxTurnMs = 30 * 60_000;
 const bodiesKeptMs = 7 * 24 * 3_600_000;
@@ -70,8 +72,15 @@ export async function startWorkerRole(parts: WorkerParts): Promise<() => Promise
   };
   const internal = createInternalServer(outbound);
   await internal.listen(parts.internalSocket);
+  const sandboxLimits = {
+    ...limits,
+    ...(config.workspaceBytes === undefined ? {} : { workspaceBytes: config.workspaceBytes }),
+    ...(config.sessionProcessors === undefined ? {} : { processors: config.sessionProcessors }),
+  };
+  const ahead = { count: sandboxesAhead, limits: sandboxLimits };
+  const sandbox = createSandbox(config.sandbox, { home, logger, ahead });
   const live = new LiveSessions({
-    sandbox: createSandbox(config.sandbox, { home, logger }),
+    sandbox,
     egress,
     connectAgent,
     openProgram: createPrograms({
@@ -81,11 +90,7 @@ export async function startWorkerRole(parts: WorkerParts): Promise<() => Promise
       customFolder: config.customPrograms,
     }),
     logger,
-    limits: {
-      ...limits,
-      ...(config.workspaceBytes === undefined ? {} : { workspaceBytes: config.workspaceBytes }),
-      ...(config.sessionProcessors === undefined ? {} : { processors: config.sessionProcessors }),
-    },
+    limits: sandboxLimits,
     idleMs,
     maxLive: config.maxTurns * 2,
   });
@@ -128,6 +133,7 @@ export async function startWorkerRole(parts: WorkerParts): Promise<() => Promise
   });
   return async () => {
     await worker.stop(() => turns.shutDown());
+    await sandbox.close();
     await internal.close();
   };
 }

@@ -1,8 +1,7 @@
 import { existsSync, lstatSync, readlinkSync } from 'node:fs';
-import { join } from 'node:path';
 import { inside } from './inside.ts';
 import { type ProcMasks, procArguments } from './proc.ts';
-import { hostEtc, ownEtc } from './system-files.ts';
+import type { SystemFiles } from './system-files.ts';
 
 /** What the installed bubblewrap can do. */
 export interface BubblewrapFeatures {
@@ -17,7 +16,7 @@ export interface BubblewrapInput {
   workspace: string;
   home: string;
   trust: string;
-  etc: string;
+  etc: SystemFiles;
   proc: ProcMasks;
   nodeFolder: string;
   mounts: readonly { from: string; to: string }[];
@@ -44,13 +43,9 @@ export function bubblewrapArguments(input: BubblewrapInput): string[] {
     ...['--die-with-parent', '--new-session', '--cap-drop', 'ALL'],
     ...['--uid', String(inside.uid), '--gid', String(inside.uid), '--hostname', inside.hostname],
     ...systemArguments(),
-    ...hostEtc.flatMap((name) => ['--ro-bind-try', `/etc/${name}`, `/etc/${name}`]),
-    ...ownEtc.flatMap((name) => ['--ro-bind', join(input.etc, name), `/etc/${name}`]),
-    ...['--ro-bind', join(input.trust, 'ca-bundle.pem'), inside.caBundle],
-    ...['--symlink', 'certs/ca-certificates.crt', '/etc/ssl/cert.pem'],
-    ...['--symlink', '/etc/ssl/certs/ca-certificates.crt', '/etc/pki/tls/certs/ca-bundle.crt'],
-    ...['--ro-bind', join(input.trust, 'session-ca.pem'), inside.sessionCa],
-    ...['--ro-bind', join(input.trust, 'java-trust.jks'), inside.javaTrust],
+    ...['--ro-bind', input.etc.folder, '/etc'],
+    ...input.etc.hostFolders.flatMap((name) => ['--ro-bind-try', `/etc/${name}`, `/etc/${name}`]),
+    ...['--ro-bind', input.trust, inside.trust],
     ...['--ro-bind', input.nodeFolder, inside.nodeFolder],
     ...input.mounts.flatMap(({ from, to }) => ['--ro-bind', from, to]),
     ...['--proc', '/proc', ...procArguments(input.proc), '--dev', '/dev'],
@@ -81,47 +76,50 @@ function systemArguments(): string[] {
 }
 
 export interface ChainInput {
-  uid: number | undefined;
   programs: Readonly<Record<'setpriv' | 'unshare' | 'sh' | 'ip' | 'prlimit', string>>;
+  /** Root makes the namespaces, else the session's own uid does. */
+  byRoot: boolean;
+  uid: number | undefined;
   rlimits: readonly string[];
   /** File with the lines of `networkSetup`. */
   network: string;
-  /** What comes before all, still as root: the mount of the session's disk. */
-  mount: readonly string[];
   node: string;
   bootstrap: string;
 }
 
 /**
- * What the worker spawns: each program executes the next, so that the process id stays one. Once the disk is mounted
- * the uid is dropped, then come the network namespace with its loopback, the limits, and the bootstrap.
+ * What the worker spawns: each program executes the next, so that the process id stays one. Namespaces for network and,
+ * by root, mounts; the loopback; the limits; the bootstrap. By root it is of no session yet, which is dropped to when it becomes a
+ * program; else the uid is dropped first, and a user namespace gives the rights.
  */
 export function chainCommand(input: ChainInput): [string, ...string[]] {
-  const { programs, uid } = input;
-  const drop =
-    uid === undefined
-      ? []
-      : [programs.setpriv, `--reuid=${uid}`, `--regid=${uid}`, '--clear-groups', '--no-new-privs'];
+  const { programs, byRoot, uid } = input;
+  const namespaces = byRoot
+    ? ['--mount', '--propagation', 'slave', '--net']
+    : ['--user', '--map-root-user', '--net'];
   const chain = [
-    ...input.mount,
-    ...drop,
-    ...[programs.unshare, '--user', '--map-root-user', '--net'],
+    ...(byRoot || uid === undefined ? [] : [programs.setpriv, ...dropArguments(uid)]),
+    ...[programs.unshare, ...namespaces],
     ...[programs.sh, '-c', `${programs.ip} -batch "$0" && exec "$@"`, input.network],
-    // From here on the worker's death is ours. Bubblewrap sees to it as well, but only once it is up, and what changes
-    // user or namespace forgets it; until this is set, the bootstrap ends when its IPC channel does.
-    ...[programs.setpriv, '--pdeathsig', 'KILL'],
+    // From here on the worker's death is ours. What changes user or namespace forgets it; until this is set, the
+    // bootstrap ends when its IPC channel does.
+    ...[programs.setpriv, ...dieWithWorker],
     ...[programs.prlimit, ...input.rlimits],
-    ...[
-      input.node,
-      '--disable-warning=ExperimentalWarning',
-      input.bootstrap,
-      String(inside.proxyPort),
-      'transparent',
-    ],
+    ...[input.node, '--disable-warning=ExperimentalWarning', input.bootstrap],
+    ...[String(inside.proxyPort), 'transparent'],
   ];
   const [first = '', ...rest] = chain;
   return [first, ...rest];
 }
+
+const dieWithWorker = ['--pdeathsig', 'KILL'];
+
+const dropArguments = (uid: number): string[] => [
+  `--reuid=${uid}`,
+  `--regid=${uid}`,
+  '--clear-groups',
+  '--no-new-privs',
+];
 
 /**
  * For `ip -batch`. Loopback only, and every address there is counts as this machine's: what is sent anywhere meets our
@@ -132,18 +130,32 @@ export const networkSetup = 'link set lo up\nroute add local 0.0.0.0/0 dev lo\n'
 /** The filter's descriptor; a shell names no higher one than 9. */
 const filterDescriptor = 9;
 
+export interface SessionInput {
+  programs: Readonly<Record<'setpriv' | 'sh', string>>;
+  bubblewrap: string;
+  byRoot: boolean;
+  uid: number | undefined;
+  /** File with the seccomp filter. */
+  filter: string;
+  /** Process id of the worker. */
+  worker: number;
+  args: readonly string[];
+}
+
 /**
- * Bubblewrap under a filter that it reads from a descriptor. Node opens every file close-on-exec, so a shell opens
- * this one; bubblewrap closes it before the program starts.
+ * What the bootstrap becomes: a process of the session's uid, then bubblewrap under a filter that it reads from a
+ * descriptor. Node opens every file close-on-exec, so a shell opens this one; bubblewrap closes it before the program
+ * starts. A worker that died while the uid was dropped would not be missed any more, so the shell looks who its parent
+ * is.
  */
-export function withFilter(
-  host: { bubblewrap: string; programs: Readonly<Record<'sh', string>> },
-  filter: string,
-  args: readonly string[],
-): { file: string; args: string[] } {
-  const open = `f=$1; shift; unset PWD; exec "$0" "$@" ${filterDescriptor}<"$f"`;
-  return {
-    file: host.programs.sh,
-    args: ['-c', open, host.bubblewrap, filter, '--seccomp', String(filterDescriptor), ...args],
-  };
+export function sessionCommand(input: SessionInput): { file: string; args: string[] } {
+  const { programs, byRoot, uid } = input;
+  const open = `[ "$PPID" = "$1" ] || exit 71; f=$2; shift 2; unset PWD; exec "$0" "$@" ${filterDescriptor}<"$f"`;
+  const chain = [
+    ...(byRoot && uid !== undefined ? [programs.setpriv, ...dropArguments(uid), ...dieWithWorker] : []),
+    ...[programs.sh, '-c', open, input.bubblewrap, String(input.worker), input.filter],
+    ...['--seccomp', String(filterDescriptor), ...input.args],
+  ];
+  const [file = '', ...args] = chain;
+  return { file, args };
 }

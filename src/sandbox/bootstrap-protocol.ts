@@ -9,6 +9,23 @@ export interface BootstrapListening {
   left: number;
 }
 
+/** Bootstrap → worker: the image of `mount` is mounted. When it cannot be, the bootstrap says so and ends. */
+export interface BootstrapMounted {
+  type: 'mounted';
+}
+
+export type FromBootstrap = BootstrapListening | BootstrapMounted;
+
+/** Worker → bootstrap, once at most: mount this image, and give its folders that are root's still to the uid. */
+export interface BootstrapMount {
+  type: 'mount';
+  /** The program, with its arguments. */
+  command: readonly [string, ...string[]];
+  image: string;
+  folders: string[];
+  uid: number;
+}
+
 /** Worker → bootstrap: become this program, with exactly this environment. Over IPC so that no argument list shows it. */
 export interface BootstrapExec {
   type: 'exec';
@@ -18,3 +35,5 @@ export interface BootstrapExec {
   /** Undefined: stay in `/`. */
   cwd?: string;
 }
+
+export type ToBootstrap = BootstrapMount | BootstrapExec;

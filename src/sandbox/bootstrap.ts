@@ -1,14 +1,21 @@
 /**
  * Runs in the sandbox's network namespace, before bubblewrap: listens on the loopback, hands the listeners to the
- * worker, and when it is told to, becomes the program it is told. Bundled to one file without dependencies.
+ * worker, mounts the session's disk, and when it is told to, becomes the program it is told. Bundled to one file without
+ * dependencies.
  */
-import type { SendHandle } from 'node:child_process';
+import { type SendHandle, spawn } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { closeSync, readdirSync, readFileSync } from 'node:fs';
+import { closeSync, lchownSync, lstatSync, readdirSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import type { ListenerRole } from '../vault/egress/protocol.ts';
-import type { BootstrapExec, BootstrapListening } from './bootstrap-protocol.ts';
+import type {
+  BootstrapExec,
+  BootstrapMount,
+  BootstrapMounted,
+  FromBootstrap,
+  ToBootstrap,
+} from './bootstrap-protocol.ts';
 
 const openOnExec = (fd: number): boolean => {
   const flags = /^flags:\s*([0-7]+)$/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8'))?.[1];
@@ -67,7 +74,7 @@ async function listen(role: ListenerRole, at: { port: number; host: string }) {
 Promise.all(places.map(async (place) => ({ role: place.role, ...(await listen(place.role, place)) }))).then(
   (ready) => {
     ready.forEach(({ role, port, handle }, i) => {
-      const message: BootstrapListening = { type: 'listening', role, port, left: ready.length - 1 - i };
+      const message: FromBootstrap = { type: 'listening', role, port, left: ready.length - 1 - i };
       process.send?.(message, handle, {}, (error) => {
         if (error) fail(`A listener could not be handed over: ${error.message}`);
       });
@@ -76,7 +83,28 @@ Promise.all(places.map(async (place) => ({ role: place.role, ...(await listen(pl
   (error: Error) => fail(`The sandbox's listeners failed: ${error.message}`),
 );
 
-process.once('message', (message: BootstrapExec) => {
+const mountAttempts = 20;
+const mountPauseMs = 50;
+
+/** The image of a sandbox that is just ending is busy for a moment. */
+function mount(message: BootstrapMount, attempt = 1): void {
+  const [file, ...args] = message.command;
+  const child = spawn(file, args, { env: {}, stdio: ['ignore', 'ignore', 'inherit'] });
+  child.once('error', (error) => fail(`${file} did not start: ${error.message}`));
+  child.once('exit', (code) => {
+    if (code === 0) return mounted(message);
+    if (attempt === mountAttempts) fail(`${message.image} cannot be mounted. Look at it with e2fsck.`);
+    setTimeout(() => mount(message, attempt + 1), mountPauseMs);
+  });
+}
+
+function mounted({ folders, uid }: BootstrapMount): void {
+  for (const folder of folders) if (lstatSync(folder).uid === 0) lchownSync(folder, uid, uid);
+  const message: BootstrapMounted = { type: 'mounted' };
+  process.send?.(message);
+}
+
+function become(message: BootstrapExec): void {
   process.removeAllListeners('disconnect');
   process.once('disconnect', () => {
     closeInherited();
@@ -84,6 +112,11 @@ process.once('message', (message: BootstrapExec) => {
     process.execve?.(message.file, [message.file, ...message.args], message.env);
   });
   process.disconnect();
+}
+
+process.on('message', (message: ToBootstrap) => {
+  if (message.type === 'mount') mount(message);
+  else become(message);
 });
 // The worker is gone: nothing may outlive it.
 process.once('disconnect', () => process.exit(71));

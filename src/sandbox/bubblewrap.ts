@@ -4,24 +4,10 @@ import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { Home } from '../store/home.ts';
 import type { ListenerHandle } from '../vault/egress/protocol.ts';
-import {
-  type BubblewrapFeatures,
-  bubblewrapArguments,
-  chainCommand,
-  networkSetup,
-  withFilter,
-} from './arguments.ts';
-import { type Cgroups, openCgroups, type SandboxCgroup } from './cgroups.ts';
-import { type DiskPrograms, findDiskPrograms, mountArguments, prepareDisk } from './disk.ts';
-import { watchDisk } from './disk-usage.ts';
-import { sandboxEnvironment } from './environment.ts';
-import { prepareSessionFolder } from './folders.ts';
-import { findHost, type SandboxHost, usernsAdvice } from './host.ts';
-import { inside } from './inside.ts';
-import { closeHandle, launch } from './launch.ts';
-import { presentLimits, rlimitArguments } from './limits.ts';
-import { type ProcMasks, writeProcMasks } from './proc.ts';
-import { placeRuntime, type Runtime } from './runtime.ts';
+import { type Ahead, type AheadOptions, createAhead } from './ahead.ts';
+import { closeHandle } from './bootstraps.ts';
+import { usernsAdvice } from './host.ts';
+import { type Prepared, prepareHost } from './prepared.ts';
 import {
   type Sandbox,
   SandboxError,
@@ -29,14 +15,7 @@ import {
   type SandboxPort,
   type SandboxSpec,
 } from './sandbox.ts';
-import { seccompFilter, seccompMachine } from './seccomp.ts';
-import {
-  writeNetworkSetup,
-  writeSeccompFilter,
-  writeSettings,
-  writeSystemFiles,
-  writeTrust,
-} from './system-files.ts';
+import { startFirst, startSandbox } from './start.ts';
 import { firstSessionUid, sessionUidCount } from './uids.ts';
 
 export interface BubblewrapOptions {
@@ -49,10 +28,11 @@ export interface BubblewrapOptions {
   /** Where `bwrap` is looked for; default: our own PATH. */
   path?: string;
   startTimeoutMs?: number;
+  /** What is kept ready for sessions to come; default: nothing, each makes its own. */
+  ahead?: AheadOptions;
 }
 
-/** Of what a sandbox may use in memory, what each of its temporary folders may hold. */
-const tmpShare = 0.5;
+const defaultStartTimeoutMs = 15_000;
 /** A uid outside the sessions' range, for the trial. */
 const trialUid = firstSessionUid + sessionUidCount;
 
@@ -65,59 +45,42 @@ const trialLimits: SandboxLimits = {
   processors: 1,
 };
 
-interface Prepared {
-  host: SandboxHost;
-  runtime: Runtime;
-  etc: string;
-  proc: ProcMasks;
-  /** File with the seccomp filter. */
-  filter: string;
-  /** File with what sets the network of a sandbox up. */
-  network: string;
-  cgroups: Cgroups;
-  features: BubblewrapFeatures;
-  /** Undefined where disks of limited size cannot be mounted. */
-  disks: DiskPrograms | undefined;
-}
-
 /**
  * Runs agents under bubblewrap, each in namespaces of its own and never as uid 0 of the host. The first `open` or
  * `check` looks at the host, removes what dead runs left in cgroups, and learns what works here.
  */
 export function createBubblewrapSandbox(options: BubblewrapOptions): SandboxPort {
   const { home, logger } = options;
-  let prepared: Promise<Prepared> | undefined;
+  let prepared: Promise<{ made: Prepared; ahead: Ahead | undefined }> | undefined;
 
-  async function prepare(): Promise<Prepared> {
-    const host = await findHost(options.path ?? process.env.PATH);
-    const runtime = placeRuntime(home, options);
-    const etc = writeSystemFiles(home);
-    const proc = writeProcMasks(home);
-    const machine = seccompMachine();
-    if (!machine) {
-      throw new SandboxError(
-        'no_isolation',
-        `There is no seccomp filter for ${process.arch}: agents run on x64 and arm64 only.`,
+  async function prepare() {
+    const made = await prepareHost(options);
+    if (made.features.disableUserns) {
+      // Some hosts refuse the switch; the sandbox stands without it as well.
+      const works = await trial(made).then(
+        () => true,
+        () => false,
       );
+      if (!works) logger.warn('bubblewrap cannot use --disable-userns here');
+      made.features = { ...made.features, disableUserns: works };
     }
-    const filter = writeSeccompFilter(home, seccompFilter(machine));
-    const cgroups = openCgroups();
-    await cgroups.sweep();
-    const network = writeNetworkSetup(home, networkSetup);
-    const disks = await findDiskPrograms(join(home.open, `trial-${process.pid}.disk`), options.path);
-    const base = { host, runtime, etc, proc, filter, network, cgroups, disks };
-    if (!host.features.disableUserns) return { ...base, features: host.features };
-    // Some hosts refuse the switch; the sandbox stands without it as well.
-    const works = await trial({ ...base, features: host.features }).then(
-      () => true,
-      () => false,
-    );
-    if (!works) logger.warn('bubblewrap cannot use --disable-userns here');
-    return { ...base, features: { ...host.features, disableUserns: works } };
+    return { made, ahead: options.ahead && makeAhead(made, options.ahead) };
+  }
+
+  function makeAhead(made: Prepared, ahead: AheadOptions): Ahead {
+    // Where root cannot make the namespaces, a bootstrap has the uid of its session from the first.
+    const ofAny = made.host.makesNamespaces || process.getuid?.() !== 0;
+    return createAhead({
+      ...ahead,
+      startBootstrap: ofAny ? () => startFirst(made, undefined, ahead.limits) : undefined,
+      disks: made.disks,
+      diskFolder: join(home.open, 'disks'),
+      onFailure: (err) => logger.warn({ err }, 'nothing is ready for the next sandbox'),
+    });
   }
 
   /** A failure is not kept: what was missing may be installed by the next time. */
-  function ready(): Promise<Prepared> {
+  function ready() {
     prepared ??= prepare().catch((error) => {
       prepared = undefined;
       throw error;
@@ -125,75 +88,13 @@ export function createBubblewrapSandbox(options: BubblewrapOptions): SandboxPort
     return prepared;
   }
 
-  async function start(spec: SandboxSpec, with_: Prepared): Promise<Sandbox> {
+  async function start(spec: SandboxSpec, made: Prepared, ahead?: Ahead): Promise<Sandbox> {
     refuseRoot(spec.uid);
-    const { host, runtime, cgroups } = with_;
-    prepareSessionFolder(spec.directory, spec.uid);
-    const { workspaceBytes } = spec.limits;
-    const disk = await prepareDisk({ ...spec, bytes: workspaceBytes, programs: with_.disks });
-    const cgroup: SandboxCgroup = cgroups.create(spec.limits);
-    const prepare = () => {
-      const trust = writeTrust(spec.directory, spec.caCertificatePem);
-      const settings = writeSettings(spec.directory, spec.files ?? {});
-      const args = bubblewrapArguments({
-        features: with_.features,
-        ...disk,
-        trust,
-        etc: with_.etc,
-        proc: with_.proc,
-        nodeFolder: runtime.nodeFolder,
-        mounts: [...spec.mounts, { from: settings, to: inside.settings }],
-        env: sandboxEnvironment(spec.env),
-        tmpBytes: Math.floor(spec.limits.memoryBytes * tmpShare),
-        command: spec.command,
-      });
-      return () => ({ ...withFilter(host, with_.filter, args), env: {} });
-    };
-    const needs = { memory: cgroup.memory === 'rlimit', processes: cgroup.processes === 'rlimit' };
-    const launched = await launch({
-      command: chainCommand({
-        uid: spec.uid,
-        programs: host.programs,
-        rlimits: rlimitArguments(spec.limits, needs, presentLimits()),
-        network: with_.network,
-        node: runtime.node,
-        mount: disk.image && with_.disks ? mountArguments(with_.disks, disk.image) : [],
-        bootstrap: runtime.bootstrap,
-      }),
-      cgroup,
-      memoryBytes: spec.limits.memoryBytes,
-      prepare,
-      onListener: spec.onListener,
-      timeoutMs: options.startTimeoutMs ?? 15_000,
-    });
-    if (!disk.image && workspaceBytes !== undefined) {
-      const stop = watchDisk({
-        programs: host.programs,
-        uid: spec.uid,
-        folders: [disk.workspace, disk.home],
-        limitBytes: workspaceBytes,
-        onFull: launched.endFor,
-      });
-      void launched.closed.then(stop);
-    }
-    return {
-      ...launched,
-      enforced: {
-        adapter: 'bubblewrap',
-        uid: spec.uid === undefined ? 'shared' : 'own',
-        memory: cgroup.memory,
-        processes: cgroup.processes,
-        processors: cgroup.processors,
-        seccomp: true,
-        workspace: disk.image ? 'image' : workspaceBytes === undefined ? 'none' : 'measured',
-        temporary: with_.features.tmpfsSize ? 'sized' : 'memory',
-      },
-      workspace: inside.workspace,
-    };
+    return startSandbox(spec, made, ahead, options.startTimeoutMs ?? defaultStartTimeoutMs);
   }
 
   /** Looks for the filter from inside a sandbox like any other; answers what was enforced. */
-  async function trial(with_: Prepared): Promise<Sandbox['enforced']> {
+  async function trial(made: Prepared): Promise<Sandbox['enforced']> {
     const directory = join(home.open, `trial-${randomBytes(6).toString('hex')}`);
     try {
       const sandbox = await start(
@@ -212,7 +113,7 @@ export function createBubblewrapSandbox(options: BubblewrapOptions): SandboxPort
           limits: trialLimits,
           onListener: async (handle: ListenerHandle) => closeHandle(handle),
         },
-        with_,
+        made,
       );
       const end = await sandbox.closed;
       if (end.code === 3)
@@ -224,10 +125,14 @@ export function createBubblewrapSandbox(options: BubblewrapOptions): SandboxPort
     }
   }
 
+  // What is wrong is told when one is opened.
+  if (options.ahead) ready().catch(() => {});
+
   return {
     async open(spec) {
       refuseRoot(spec.uid);
-      const sandbox = await start(spec, await ready());
+      const { made, ahead } = await ready();
+      const sandbox = await start(spec, made, ahead);
       logger.debug(
         { session: spec.sessionId, pid: sandbox.pid, enforced: sandbox.enforced },
         'sandbox opened',
@@ -236,14 +141,18 @@ export function createBubblewrapSandbox(options: BubblewrapOptions): SandboxPort
     },
     async check() {
       try {
-        const now = await ready();
-        return { ok: true, enforced: await trial(now), version: `bubblewrap ${now.host.version}` };
+        const { made } = await ready();
+        return { ok: true, enforced: await trial(made), version: `bubblewrap ${made.host.version}` };
       } catch (error) {
         const message = error instanceof Error ? error.message : String(error);
         const missing = error instanceof SandboxError && error.code === 'no_isolation' && !prepared;
         const advice = missing ? undefined : usernsAdvice();
         return { ok: false, message: advice ? `${message} ${advice}` : message };
       }
+    },
+    async close() {
+      const known = await prepared?.catch(() => undefined);
+      await known?.ahead?.close();
     },
   };
 }

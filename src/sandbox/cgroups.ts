@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
@@ -17,8 +18,8 @@ export interface SandboxCgroup {
   memory: Enforcement['memory'];
   processes: Enforcement['processes'];
   processors: Enforcement['processors'];
-  /** Moves a process, and what it will start, under the limits. */
-  add(pid: number): void;
+  /** Moves a process, and what it will start, under the limits. The kernel takes 5 to 15 ms for it. */
+  add(pid: number): Promise<void>;
   /** Processes that the kernel killed in it for want of memory. */
   outOfMemoryKills(): number;
   /** Everything that still runs in it. */
@@ -158,8 +159,8 @@ function createGroup(places: CgroupPlaces, limits: SandboxLimits): SandboxCgroup
     memory: word(memory),
     processes: word(pids),
     processors: cpu === undefined ? 'none' : cpu.version === 1 ? 'cgroup1' : 'cgroup2',
-    add(pid) {
-      for (const folder of folders) writeFileSync(join(folder, 'cgroup.procs'), String(pid));
+    async add(pid) {
+      for (const folder of folders) await writeFile(join(folder, 'cgroup.procs'), String(pid));
     },
     outOfMemoryKills: () => (memory ? outOfMemoryKills(memory.folder, memory.version) : 0),
     pids: () => [...new Set([...folders].flatMap(members))],

@@ -1,16 +1,7 @@
 import { execFile } from 'node:child_process';
-import {
-  chmodSync,
-  chownSync,
-  existsSync,
-  lstatSync,
-  mkdirSync,
-  readdirSync,
-  renameSync,
-  rmSync,
-} from 'node:fs';
+import { chmodSync, existsSync, lstatSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { open } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { findProgram } from './find-program.ts';
 import { folderNames, prepareWritable, type WritableFolders } from './folders.ts';
@@ -43,6 +34,8 @@ export interface DiskInput {
   bytes: number | undefined;
   /** Undefined where this process cannot mount images. */
   programs: DiskPrograms | undefined;
+  /** The file of an image of this size that was made ahead, if there is one. */
+  takeSpare?(): string | undefined;
 }
 
 /**
@@ -63,26 +56,43 @@ export async function prepareDisk(input: DiskInput): Promise<SessionDisk> {
   if (!isThere && (!programs || input.bytes === undefined || hasFolders)) {
     return { ...prepareWritable(directory, input.uid), image: undefined };
   }
-  if (programs && !isThere) await makeImage(image.file, { ...input, programs });
+  if (programs && !isThere && !putInPlace(input.takeSpare?.(), image.file)) {
+    await makeImage(image.file, input.bytes ?? 0, programs);
+  }
   mkdirSync(image.at, { recursive: true });
   chmodSync(image.at, 0o755);
   return { workspace: join(image.at, 'workspace'), home: join(image.at, 'home'), image };
 }
 
-async function makeImage(file: string, input: DiskInput & { programs: DiskPrograms }): Promise<void> {
-  const { directory, programs, uid } = input;
-  for (const name of readdirSync(directory)) {
+/** False where there is none, or where it lies on another file system. */
+function putInPlace(spare: string | undefined, file: string): boolean {
+  if (spare === undefined) return false;
+  try {
+    renameSync(spare, file);
+    return true;
+  } catch {
+    rmSync(spare, { force: true });
+    return false;
+  }
+}
+
+/**
+ * Makes an image with empty folders that are nobody's yet: they are given to the session when it is first mounted. It
+ * is put in place whole or not at all.
+ */
+export async function makeImage(file: string, bytes: number, programs: DiskPrograms): Promise<void> {
+  for (const name of readdirSync(dirname(file))) {
     // Of a process that was killed meanwhile.
-    if (name.startsWith('disk.img.')) rmSync(join(directory, name), { recursive: true });
+    if (name.startsWith(`${basename(file)}.`)) rmSync(join(dirname(file), name), { recursive: true });
   }
   const unfinished = `${file}.unfinished`;
   const content = `${file}.content`;
   mkdirSync(content);
   chmodSync(content, 0o755);
-  prepareWritable(content, uid);
+  prepareWritable(content, undefined);
   const handle = await open(unfinished, 'wx', 0o600);
   try {
-    await handle.truncate(input.bytes ?? 0);
+    await handle.truncate(bytes);
     // Nothing is written before it is used: the file grows with what is in it.
     const options = ['-E', 'lazy_itable_init=1,lazy_journal_init=1,nodiscard', '-m', '0', '-d', content];
     await run(programs['mkfs.ext4'], ['-q', '-F', ...options, unfinished], {
@@ -90,15 +100,13 @@ async function makeImage(file: string, input: DiskInput & { programs: DiskProgra
       cwd: '/',
       timeout: makeTimeoutMs,
     });
-    if (uid !== undefined) chownSync(unfinished, 0, 0);
     await handle.sync();
   } catch (error) {
+    rmSync(unfinished);
     throw new SandboxError(
       'start_failed',
       `The session's disk could not be made: ${(error as Error).message}`,
-      {
-        cause: error,
-      },
+      { cause: error },
     );
   } finally {
     await handle.close();
@@ -108,19 +116,13 @@ async function makeImage(file: string, input: DiskInput & { programs: DiskProgra
 }
 
 /**
- * Executes what follows in a mount namespace of its own, with the image mounted: nobody else sees it, and when the
- * last process of the sandbox has ended, however it did, the kernel takes mount and loop device away by itself. What is
- * deleted inside is given back to the host as long as it is mounted. The image of a sandbox that is just ending is busy
- * for a moment.
+ * How the image is mounted, in a mount namespace of the sandbox alone: nobody else sees it, and when the last process
+ * of the sandbox has ended, however it did, the kernel takes mount and loop device away by itself. What is deleted
+ * inside is given back to the host as long as it is mounted.
  */
-export function mountArguments(programs: DiskPrograms, image: DiskImage): string[] {
-  const mount = `${programs.mount} -t ext4 -o loop,nosuid,nodev,noatime,discard,errors=remount-ro "$1" "$2"`;
-  const tell = `{ echo "$1 cannot be mounted. Look at it with e2fsck." >&2; exit 1; }`;
-  const script = `n=0; until ${mount}; do n=$((n+1)); [ $n -lt 20 ] || ${tell}; sleep 0.05; done; shift 2; exec "$@"`;
-  return [
-    ...[programs.unshare, '--mount', '--propagation', 'slave'],
-    ...[programs.sh, '-c', script, 'mount', image.file, image.at],
-  ];
+export function mountCommand(programs: DiskPrograms, { file, at }: DiskImage): [string, ...string[]] {
+  const options = 'loop,nosuid,nodev,noatime,discard,errors=remount-ro';
+  return [programs.mount, '-t', 'ext4', '-o', options, file, at];
 }
 
 /**
@@ -141,8 +143,11 @@ export async function findDiskPrograms(
     const bytes = 16 << 20;
     const { image, workspace } = await prepareDisk({ directory: folder, uid: undefined, bytes, programs });
     if (!image) return undefined;
-    const [file = '', ...args] = [...mountArguments(programs, image), sh, '-c', `: > "$0/works"`, workspace];
-    await run(file, args, { env: {}, cwd: '/', timeout: 10_000 });
+    const tryIt = [
+      ...['--mount', '--propagation', 'slave', sh, '-c', `f=$0; "$@" && : > "$f/works"`, workspace],
+      ...mountCommand(programs, image),
+    ];
+    await run(unshare, tryIt, { env: {}, cwd: '/', timeout: 10_000 });
     return programs;
   } catch {
     return undefined;

@@ -13,6 +13,8 @@ export interface SandboxHost {
   version: string;
   features: BubblewrapFeatures;
   programs: Record<'setpriv' | 'unshare' | 'sh' | 'ip' | 'prlimit' | 'du', string>;
+  /** Whether this process may make namespaces without a user namespace around them: as root, unless in a container. */
+  makesNamespaces: boolean;
 }
 
 export const installLine = 'apt-get install -y bubblewrap iproute2 util-linux';
@@ -49,7 +51,22 @@ export async function findHost(path: string | undefined): Promise<SandboxHost> {
     programs[name] = found;
   }
   const version = await versionOf(bubblewrap);
-  return { bubblewrap, version, features: featuresOf(version), programs };
+  return {
+    bubblewrap,
+    version,
+    features: featuresOf(version),
+    programs,
+    makesNamespaces: await makesNamespaces(programs),
+  };
+}
+
+async function makesNamespaces({ unshare, sh }: SandboxHost['programs']): Promise<boolean> {
+  if (process.getuid?.() !== 0) return false;
+  const make = ['--mount', '--propagation', 'slave', '--net', sh, '-c', ':'];
+  return run(unshare, make, { env: {}, cwd: '/', timeout: 10_000 }).then(
+    () => true,
+    () => false,
+  );
 }
 
 async function versionOf(bubblewrap: string): Promise<string> {

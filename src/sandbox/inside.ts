@@ -8,8 +8,11 @@ export const inside = {
   settings: '/opt/tagalong/settings',
   nodeFolder: '/opt/tagalong/node',
   node: '/opt/tagalong/node/node',
-  /** The public roots and the session's CA. */
+  /** The public roots and the session's CA: where clients look for it, and where it is. */
   caBundle: '/etc/ssl/certs/ca-certificates.crt',
+  caBundleFile: '/opt/tagalong/trust/ca-bundle.pem',
+  /** What the session trusts, read-only. */
+  trust: '/opt/tagalong/trust',
   /** The session's CA alone, for what adds to its own roots instead of replacing them. */
   sessionCa: '/opt/tagalong/trust/session-ca.pem',
   /** The same as the bundle, as Java wants it. */

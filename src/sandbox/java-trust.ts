@@ -5,25 +5,26 @@ const version = 2;
 const trustedCertificate = 2;
 
 /**
- * Certificates as a Java key store (JKS), which is the one form of trust that Java reads. Its digest is over a fixed
+ * Trusted certificates as a Java key store (JKS), which is the one form of trust that Java reads. Its digest is over a fixed
  * phrase and an empty password, and is looked at only by who gives a password: nothing in it is secret.
  */
-export function javaTrustStore(pems: readonly string[]): Buffer {
-  const parts: Buffer[] = [number(magic), number(version), number(pems.length)];
-  for (const [i, pem] of pems.entries()) {
-    const der = Buffer.from(pem.replace(/-----[^-]+-----|\s+/g, ''), 'base64');
-    parts.push(
-      number(trustedCertificate),
-      text(`ca${i}`),
-      Buffer.alloc(8),
-      text('X.509'),
-      number(der.length),
-      der,
-    );
-  }
-  const body = Buffer.concat(parts);
+export function javaTrustStore(entries: readonly Buffer[]): Buffer {
+  const body = Buffer.concat([number(magic), number(version), number(entries.length), ...entries]);
   const digest = createHash('sha1').update('Mighty Aphrodite').update(body).digest();
   return Buffer.concat([body, digest]);
+}
+
+/** One certificate of a store, under a name that no other has there. */
+export function javaTrustEntry(name: string, pem: string): Buffer {
+  const der = Buffer.from(pem.replace(/-----[^-]+-----|\s+/g, ''), 'base64');
+  return Buffer.concat([
+    number(trustedCertificate),
+    text(name),
+    Buffer.alloc(8),
+    text('X.509'),
+    number(der.length),
+    der,
+  ]);
 }
 
 function number(value: number): Buffer {

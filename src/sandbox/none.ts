@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { Home } from '../store/home.ts';
+import { startBootstrap } from './bootstraps.ts';
 import { sandboxEnvironment } from './environment.ts';
 import { prepareSessionFolder, prepareWritable } from './folders.ts';
 import { inside } from './inside.ts';
@@ -31,21 +32,23 @@ export function createNoSandbox(options: NoSandboxOptions): SandboxPort {
       const runtime = placeRuntime(home, options);
       prepareSessionFolder(spec.directory, spec.uid);
       const folders = prepareWritable(spec.directory, spec.uid);
-      const trust = writeTrust(spec.directory, spec.caCertificatePem);
+      const trust = writeTrust(spec.directory, await spec.caCertificatePem);
+      const env = await spec.env;
       const outside = outsidePaths(spec, runtime.nodeFolder, folders.workspace);
       writeSettings(spec.directory, outside.values(spec.files ?? {}));
       const [file, ...args] = spec.command.map(outside.text);
       if (file === undefined) throw new SandboxError('start_failed', 'The agent program has no command.');
       const launched = await launch({
-        command: [runtime.node, '--disable-warning=ExperimentalWarning', runtime.bootstrap, '0'],
-        uid: spec.uid,
-        cgroup: undefined,
+        bootstrap: await startBootstrap({
+          command: [runtime.node, '--disable-warning=ExperimentalWarning', runtime.bootstrap, '0'],
+          uid: spec.uid,
+        }),
         memoryBytes: spec.limits.memoryBytes,
-        prepare: () => (proxyPort) => ({
+        prepare: async () => (proxyPort) => ({
           file,
           args,
           cwd: folders.workspace,
-          env: sandboxEnvironment(outside.values(spec.env), {
+          env: sandboxEnvironment(outside.values(env), {
             home: folders.home,
             path: `${runtime.nodeFolder}:/usr/local/bin:/usr/bin:/bin`,
             caBundle: join(trust, 'ca-bundle.pem'),
@@ -77,6 +80,7 @@ export function createNoSandbox(options: NoSandboxOptions): SandboxPort {
       message:
         'Agents run without isolation (TAGALONG_SANDBOX=none). Unset it to run them in sandboxes; use none only where losing this user account would not matter.',
     }),
+    close: async () => {},
   };
 }
 

@@ -12,6 +12,8 @@ export interface SandboxLimits {
   workspaceBytes?: number;
 }
 
+export type Awaitable<T> = T | Promise<T>;
+
 export interface SandboxSpec {
   sessionId: string;
   /** Host uid (and gid) that it runs under; undefined where we are not root. */
@@ -24,10 +26,13 @@ export interface SandboxSpec {
   files?: Readonly<Record<string, string>>;
   /** Absolute path inside and arguments. */
   command: readonly string[];
-  /** The whole environment beyond the adapter's own (PATH, HOME, proxy and CA variables). Holds no secret. */
-  env: Readonly<Record<string, string>>;
-  /** PEM of the session's CA; the adapter joins it to the public roots. */
-  caCertificatePem: string;
+  /**
+   * The whole environment beyond the adapter's own (PATH, HOME, proxy and CA variables). Holds no secret. A promise
+   * is waited for while the rest is made ready; when it rejects, so does `open`.
+   */
+  env: Awaitable<Readonly<Record<string, string>>>;
+  /** PEM of the session's CA; the adapter joins it to the public roots. A promise as above. */
+  caCertificatePem: Awaitable<string>;
   limits: SandboxLimits;
   /** Given each listener before the command starts; when it rejects, so does `open`. */
   onListener(handle: ListenerHandle, role: ListenerRole): Promise<void>;
@@ -89,4 +94,6 @@ export interface SandboxPort {
   open(spec: SandboxSpec): Promise<Sandbox>;
   /** Starts one for a moment and says what is wrong and what to do, or what is enforced. For `doctor`. */
   check(): Promise<{ ok: true; enforced: Enforcement; version: string } | { ok: false; message: string }>;
+  /** Ends what was made ahead. Sandboxes are closed by who opened them; nothing is opened afterwards. */
+  close(): Promise<void>;
 }

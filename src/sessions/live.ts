@@ -167,7 +167,12 @@ export class LiveSessions {
     const { organizationId, sessionId, signal, instructions } = input;
     const choice = { ...input.program, ...instructions };
     const program = await orAbort(openProgram(choice, input.onProgress), signal);
-    const { caCertificatePem, environment } = await egress.openSession({ organizationId, sessionId });
+    // The sandbox starts meanwhile.
+    const opened = egress.openSession({ organizationId, sessionId });
+    const env = opened.then(({ environment }) => ({ ...environment, ...program.env }));
+    const caCertificatePem = opened.then((session) => session.caCertificatePem);
+    // Looked at below; the sandbox may have failed before it does.
+    for (const promise of [env, caCertificatePem]) promise.catch(() => {});
     let opening: Promise<Sandbox> | undefined;
     try {
       opening = port.open({
@@ -177,11 +182,16 @@ export class LiveSessions {
         mounts: program.mounts,
         files: program.files,
         command: program.command,
-        env: { ...environment, ...program.env },
+        env,
         caCertificatePem,
         limits,
-        onListener: (handle, role) => egress.addListener(sessionId, handle, role),
+        onListener: async (handle, role) => {
+          await opened;
+          await egress.addListener(sessionId, handle, role);
+        },
       });
+      opening.catch(() => {});
+      await orAbort(opened, signal);
       const sandbox = await orAbort(opening, signal);
       const connecting = connectAgent({
         stdin: sandbox.stdin,
@@ -199,6 +209,7 @@ export class LiveSessions {
       // Not waited for here: whoever opens the session next does.
       const closing = (async () => {
         await (await opening?.catch(() => undefined))?.close(0);
+        await opened.catch(() => {});
         await egress.closeSession(sessionId).catch(() => {});
       })().finally(() => this.#closing.delete(sessionId));
       this.#closing.set(sessionId, closing);

@@ -1,7 +1,8 @@
 /**
  * Runs as a process of its own, for tests that kill it or that give it descriptors: opens one sandbox, prints its
  * process id, then passes on what it writes. Arguments: home root, bash script; WORKSPACE_BYTES for a disk
- * of that size, and then how it was held and why the sandbox ended is the last line.
+ * of that size, and then how it was held and why the sandbox ended is the last line; AHEAD for so many that are made
+ * ahead.
  */
 import { join } from 'node:path';
 import { pino } from 'pino';
@@ -13,7 +14,13 @@ import { limits } from './harness.ts';
 const workspaceBytes = Number(process.env.WORKSPACE_BYTES ?? 0);
 const [, , root = '', script = ''] = process.argv;
 const home = openHome(root);
-const port = createBubblewrapSandbox({ home, logger: pino({ level: 'silent' }) });
+const ownLimits = workspaceBytes > 0 ? { ...limits, workspaceBytes } : limits;
+const count = Number(process.env.AHEAD ?? 0);
+const port = createBubblewrapSandbox({
+  home,
+  logger: pino({ level: 'silent' }),
+  ...(count > 0 ? { ahead: { count, limits: ownLimits } } : {}),
+});
 const sandbox = await port.open({
   sessionId: 'sesn_driver',
   uid: sessionUid(7),
@@ -22,7 +29,7 @@ const sandbox = await port.open({
   command: ['/bin/bash', '-c', script],
   env: {},
   caCertificatePem: '',
-  limits: workspaceBytes > 0 ? { ...limits, workspaceBytes } : limits,
+  limits: ownLimits,
   onListener: async () => {},
 });
 process.stdout.write(`pid ${sandbox.pid}\n`);

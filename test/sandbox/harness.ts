@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { pino } from 'pino';
 import { bundle } from '../../scripts/bundle.ts';
-import { createBubblewrapSandbox } from '../../src/sandbox/bubblewrap.ts';
+import { type BubblewrapOptions, createBubblewrapSandbox } from '../../src/sandbox/bubblewrap.ts';
 import type {
   Sandbox,
   SandboxEnd,
@@ -40,11 +40,11 @@ export interface Harness {
 }
 
 /** A home of its own with the real sandbox in it. */
-export async function createHarness(): Promise<Harness> {
+export async function createHarness(options: Pick<BubblewrapOptions, 'ahead'> = {}): Promise<Harness> {
   await bundle();
   const root = mkdtempSync(join(tmpdir(), 'tagalong-sandbox-'));
   const home = openHome(root);
-  const port = createBubblewrapSandbox({ home, logger: pino({ level: 'silent' }) });
+  const port = createBubblewrapSandbox({ home, logger: pino({ level: 'silent' }), ...options });
   const spec: Harness['spec'] = (command, changes = {}) => ({
     sessionId: 'sesn_test',
     uid: sessionUid(1),

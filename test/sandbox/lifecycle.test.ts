@@ -4,6 +4,7 @@ import {
   mkdirSync,
   mkdtempSync,
   readdirSync,
+  readFileSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -17,6 +18,7 @@ import { createBubblewrapSandbox } from '../../src/sandbox/bubblewrap.ts';
 import { createSandbox } from '../../src/sandbox/create.ts';
 import { childrenOf, descendantsOf, processStart } from '../../src/sandbox/processes.ts';
 import { placeRuntime } from '../../src/sandbox/runtime.ts';
+import { copyHostFiles, writeSystemFiles } from '../../src/sandbox/system-files.ts';
 import { openHome } from '../../src/store/home.ts';
 import { createHarness, finish, firstLine, type Harness, until } from './harness.ts';
 
@@ -231,6 +233,21 @@ test('the runtime is placed once, where other uids can execute it, and again whe
   expect(() => placeRuntime(home, { bundleFolder: changed })).toThrow(/scripts\/bundle.ts/);
   writeFileSync(join(changed, 'bundle.json'), JSON.stringify({ contentHash: 'f'.repeat(32) }));
   expect(placeRuntime(home, { bundleFolder: changed }).bootstrap).not.toBe(first.bootstrap);
+  rmSync(home.root, { recursive: true });
+});
+
+test('what sandboxes share of /etc is copied from the host once, and again when it is another', () => {
+  const home = openHome(mkdtempSync(join(harness.home.open, 'etc-')));
+  const system = writeSystemFiles(home);
+  const copy = join(system.folder, 'ld.so.cache');
+  expect(readFileSync(copy).equals(readFileSync('/etc/ld.so.cache'))).toBe(true);
+  const { ino } = statSync(copy);
+  copyHostFiles(system);
+  expect(statSync(copy).ino).toBe(ino);
+  writeFileSync(copy, 'of yesterday');
+  copyHostFiles(system);
+  expect(readFileSync(copy).equals(readFileSync('/etc/ld.so.cache'))).toBe(true);
+  expect(statSync(copy).mode & 0o777).toBe(0o644);
   rmSync(home.root, { recursive: true });
 });
 

@@ -67,6 +67,7 @@ export function scriptedAgents(
       };
     },
     check: () => Promise.reject(new Error('not used')),
+    close: async () => {},
   };
   const egress = {
     openSession: async () => ({ caCertificatePem: 'pem' }),

@@ -7,6 +7,7 @@ import {
   BasicConstraintsExtension,
   ExtendedKeyUsage,
   ExtendedKeyUsageExtension,
+  type Extension,
   KeyUsageFlags,
   KeyUsagesExtension,
   SubjectAlternativeNameExtension,
@@ -34,6 +35,13 @@ function newKeys(): Promise<CryptoKeyPair> {
   return crypto.subtle.generateKey(curve, true, ['sign', 'verify']);
 }
 
+/** What all leaves of a session have in common. */
+interface LeafParts {
+  publicKey: CryptoKey;
+  keyPem: string;
+  extensions: Extension[];
+}
+
 /** Base64 in one line. */
 async function pkcs8(key: CryptoKey): Promise<string> {
   return Buffer.from(await crypto.subtle.exportKey('pkcs8', key)).toString('base64');
@@ -56,7 +64,7 @@ export class SessionAuthority {
   readonly #privateKey: CryptoKey;
   readonly #now: () => number;
   readonly #leaves = new Map<string, Leaf>();
-  #leafKeys: Promise<CryptoKeyPair> | undefined;
+  #leafParts: Promise<LeafParts> | undefined;
 
   private constructor(certificate: X509Certificate, privateKey: CryptoKey, now: () => number) {
     this.#certificate = certificate;
@@ -81,7 +89,11 @@ export class SessionAuthority {
         await SubjectKeyIdentifierExtension.create(keys.publicKey),
       ],
     });
-    return new SessionAuthority(certificate, keys.privateKey, now);
+    const authority = new SessionAuthority(certificate, keys.privateKey, now);
+    // The first request is not to wait for them.
+    authority.#leafParts = authority.#makeLeafParts();
+    await authority.#leafParts;
+    return authority;
   }
 
   /** Brings one back that `export` gave. Throws when it is something else. */
@@ -118,8 +130,8 @@ export class SessionAuthority {
   }
 
   async #issue(host: string): Promise<SecureContext> {
-    this.#leafKeys ??= newKeys();
-    const keys = await this.#leafKeys;
+    this.#leafParts ??= this.#makeLeafParts();
+    const parts = await this.#leafParts;
     const end = Math.min(this.#now() + leafLifeMs, this.#certificate.notAfter.getTime());
     const certificate = await X509CertificateGenerator.create({
       serialNumber: newSerial(),
@@ -129,21 +141,29 @@ export class SessionAuthority {
       notBefore: new Date(Math.max(this.#now() - hourMs, this.#certificate.notBefore.getTime())),
       notAfter: new Date(end),
       signingAlgorithm: signing,
-      publicKey: keys.publicKey,
+      publicKey: parts.publicKey,
       signingKey: this.#privateKey,
+      extensions: [...parts.extensions, new SubjectAlternativeNameExtension([{ type: 'dns', value: host }])],
+    });
+    return createSecureContext({
+      key: parts.keyPem,
+      cert: certificate.toString('pem'),
+      minVersion: 'TLSv1.2',
+    });
+  }
+
+  async #makeLeafParts(): Promise<LeafParts> {
+    const { publicKey, privateKey } = await newKeys();
+    return {
+      publicKey,
+      keyPem: `-----BEGIN PRIVATE KEY-----\n${await pkcs8(privateKey)}\n-----END PRIVATE KEY-----\n`,
       extensions: [
         new BasicConstraintsExtension(false, undefined, true),
         new KeyUsagesExtension(KeyUsageFlags.digitalSignature, true),
         new ExtendedKeyUsageExtension([ExtendedKeyUsage.serverAuth]),
-        new SubjectAlternativeNameExtension([{ type: 'dns', value: host }]),
-        await SubjectKeyIdentifierExtension.create(keys.publicKey),
+        await SubjectKeyIdentifierExtension.create(publicKey),
         await AuthorityKeyIdentifierExtension.create(this.#certificate),
       ],
-    });
-    return createSecureContext({
-      key: `-----BEGIN PRIVATE KEY-----\n${await pkcs8(keys.privateKey)}\n-----END PRIVATE KEY-----\n`,
-      cert: certificate.toString('pem'),
-      minVersion: 'TLSv1.2',
-    });
+    };
   }
 }

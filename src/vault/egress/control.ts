@@ -26,6 +26,8 @@ interface KeptSession {
   sessionId: string;
   sealedAuthority: string;
   turnId: string | null;
+  /** The process that has it open. */
+  knownBy: EgressChild;
   listeners: Map<ListenerHandle, ListenerRole>;
 }
 
@@ -95,22 +97,24 @@ class Supervisor implements RunningEgress {
     sessionId: string;
   }): Promise<{ caCertificatePem: string; environment: Record<string, string> }> {
     const { organizationId, sessionId } = session;
-    const opened = await this.#ask((child) => {
+    const [opened, knownBy] = await this.#ask(async (child) => {
       const known = this.#sessions.get(sessionId);
       const sealedAuthority = known?.organizationId === organizationId ? known.sealedAuthority : undefined;
-      return child.request({
+      const answer = await child.request({
         type: 'open_session',
         organizationId,
         sessionId,
         ...(sealedAuthority ? { sealedAuthority } : {}),
       });
+      return [answer, child] as const;
     });
     const { sealedAuthority } = opened;
     const kept = this.#sessions.get(sessionId);
-    if (kept) kept.sealedAuthority = sealedAuthority;
+    if (kept) Object.assign(kept, { sealedAuthority, knownBy });
     else {
       const listeners = new Map<ListenerHandle, ListenerRole>();
-      this.#sessions.set(sessionId, { organizationId, sessionId, sealedAuthority, turnId: null, listeners });
+      const whose = { organizationId, sessionId };
+      this.#sessions.set(sessionId, { ...whose, sealedAuthority, turnId: null, knownBy, listeners });
     }
     return { caCertificatePem: opened.caCertificatePem, environment: opened.environment };
   }
@@ -231,11 +235,11 @@ class Supervisor implements RunningEgress {
     }
   }
 
-  async #knows(
-    child: EgressChild,
-    { organizationId, sessionId, sealedAuthority }: KeptSession,
-  ): Promise<void> {
+  async #knows(child: EgressChild, session: KeptSession): Promise<void> {
+    if (session.knownBy === child) return;
+    const { organizationId, sessionId, sealedAuthority } = session;
     await child.request({ type: 'open_session', organizationId, sessionId, sealedAuthority });
+    session.knownBy = child;
   }
 
   /** Asks the process, and the next one when this one dies over it. */

@@ -6,12 +6,11 @@ import { connect } from '../../store/connection.ts';
 import { organizations } from '../../store/schema.ts';
 import { CredentialStore } from '../credential-store.ts';
 import { InstallationTokens } from '../github-app.ts';
-import { deriveSessionKey, type RootKeys, readableKeys, writingKey } from '../keys.ts';
+import type { RootKeys } from '../keys.ts';
 import { KnownSecrets } from '../known-secrets.ts';
 import { markRefused } from '../refused-refresh.ts';
 import { Resealing } from '../resealing.ts';
 import { RotatingTokens } from '../rotating-tokens.ts';
-import { openWith, type SealBinding, sealWith } from '../seal.ts';
 import { publishSealingKey } from '../sealing-keys.ts';
 import { VaultTokens } from '../vault-tokens.ts';
 import { BodyBudget } from './bodies.ts';
@@ -38,6 +37,7 @@ import { Redactions } from './redaction.ts';
 import { RefusedError, refuse } from './refusal.ts';
 import { RemoteProxy } from './remote-proxy.ts';
 import { remoteToken } from './remote-token.ts';
+import { SessionAuthorities } from './session-authorities.ts';
 import { SessionProxy } from './session-proxy.ts';
 import { rememberingTokens } from './token-calls.ts';
 import { UpstreamMap } from './upstreams.ts';
@@ -78,6 +78,7 @@ export class Egress {
   readonly #rootKeys: RootKeys;
   readonly #resealing: Resealing;
   readonly #sessions = new Map<string, Promise<ProxySession>>();
+  readonly #authorities: SessionAuthorities;
   readonly #remote: RemoteProxy | undefined;
   readonly #remoteListener: RemoteListener | undefined;
   #remotePort: number | undefined;
@@ -128,6 +129,7 @@ export class Egress {
       internalSocket: start.internalSocket,
       askWorker: world.askWorker ?? askWorkerOn(start.internalSocket),
     };
+    this.#authorities = new SessionAuthorities(this.#rootKeys, now, world.logger);
     this.#resealing = new Resealing(database, this.#rootKeys, world.logger);
     this.#proxy = new SessionProxy(this.#parts);
     this.#platform = new PlatformDoor(this.#parts, this.#pools);
@@ -152,13 +154,15 @@ export class Egress {
    * the same. Rejects with a RefusedError for a session that there is not, with a SealError for a foreign seal.
    */
   async openSession(organizationId: string, sessionId: string, sealed?: string): Promise<OpenedSession> {
-    const keys = readableKeys(this.#rootKeys).map(deriveSessionKey);
-    const binding = authorityBinding(organizationId, sessionId);
+    const authorities = this.#authorities;
     let opening = this.#sessions.get(sessionId);
     if (!opening) {
       opening = (async () => {
-        const exported = sealed ? await openWith(keys, binding, sealed) : undefined;
-        return ProxySession.open(this.#parts, organizationId, sessionId, exported);
+        if (sealed === undefined)
+          return ProxySession.open(this.#parts, organizationId, sessionId, await authorities.next());
+        // It was there before: it is served again even if the database is away.
+        const authority = await authorities.open(organizationId, sessionId, sealed);
+        return new ProxySession(this.#parts, organizationId, sessionId, authority);
       })();
       this.#sessions.set(sessionId, opening);
       opening.catch(() => this.#sessions.delete(sessionId));
@@ -170,11 +174,7 @@ export class Egress {
     const { authority } = session;
     return {
       caCertificatePem: authority.certificatePem,
-      sealedAuthority: await sealWith(
-        deriveSessionKey(writingKey(this.#rootKeys)),
-        binding,
-        await authority.export(),
-      ),
+      sealedAuthority: await authorities.seal(organizationId, sessionId, authority),
       environment: await session.environment(),
     };
   }
@@ -271,6 +271,7 @@ export class Egress {
   async stop(): Promise<void> {
     this.#platform.close();
     this.#remote?.close();
+    await this.#authorities.close();
     await this.#resealing.stop();
     await Promise.all([...this.#sessions.keys()].map((sessionId) => this.closeSession(sessionId)));
     await Promise.race([this.#parts.tokens.settled(), sleep(revokeGraceMs, undefined, { ref: false })]);
@@ -278,10 +279,6 @@ export class Egress {
     await this.#parts.recorder.stop();
     await this.#parts.database.$client.end();
   }
-}
-
-function authorityBinding(organizationId: string, sessionId: string): SealBinding {
-  return { organizationId, table: 'sessions', row: sessionId, purpose: 'egress_authority' };
 }
 
 function rootKeysOf({

@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 import { TimedCache } from '../timed-cache.ts';
-import { SessionAuthority } from './certificates.ts';
+import type { SessionAuthority } from './certificates.ts';
 import { SessionLimits } from './limits.ts';
 import { type EgressParts, recordRefusal } from './parts.ts';
 import { readSessionPolicy } from './policy-reader.ts';
@@ -46,19 +46,15 @@ export class ProxySession {
     }
   }
 
-  /** Makes the session known. Rejects with a RefusedError when this organization has no such session. */
+  /** Makes a new session known. Rejects with a RefusedError when this organization has no such session. */
   static async open(
     parts: EgressParts,
     organizationId: string,
     sessionId: string,
-    exportedAuthority?: string,
+    authority: SessionAuthority,
   ): Promise<ProxySession> {
-    const authority = exportedAuthority
-      ? await SessionAuthority.import(exportedAuthority, parts.now)
-      : await SessionAuthority.create(parts.now);
     const session = new ProxySession(parts, organizationId, sessionId, authority);
-    // With an authority that was ours before, the session was there: it is served again even if the database is away.
-    if (!exportedAuthority) await session.policy();
+    await session.policy();
     return session;
   }
 
