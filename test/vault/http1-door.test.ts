@@ -4,6 +4,7 @@ import { afterEach, expect, test } from 'vitest';
 import { BodyBudget } from '../../src/vault/egress/bodies.ts';
 import type { ClientRequest, ClientResponse } from '../../src/vault/egress/client-messages.ts';
 import { type Http1Handlers, serveHttp1 } from '../../src/vault/egress/http1-door.ts';
+import { endWith } from '../../src/vault/egress/last-words.ts';
 
 const opened: (() => void)[] = [];
 afterEach(() => {
@@ -231,4 +232,54 @@ test('CONNECT and upgrades get the connection with what came after them', async 
     socket.write('GET / HTTP/1.1\r\n\r\n');
     await expect.poll(() => got).toMatch(/^(CONNECT|GET) first GET \/ HTTP/);
   }
+});
+
+test('an empty line before a request means nothing, whenever it comes', async () => {
+  const { socket, answer } = await door({ request: echo });
+  for (const said of [
+    '\r',
+    '\n',
+    'GET /1 HTTP/1.1\r\nhost: a\r\n\r\n',
+    '\r\n',
+    'GET /2 HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n',
+  ]) {
+    socket.write(said);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  expect(bodiesOf(await answer())).toEqual(['/1 ', '/2 ']);
+});
+
+test('an answer after which the connection ends reaches a client that takes its time', async () => {
+  const bytes = 16 * 1024 * 1024;
+  const { socket, answer } = await door({
+    request: (_request, response) => {
+      response.writeHead(200, ['content-length', String(bytes)]);
+      response.write(Buffer.alloc(bytes, 'x'));
+      response.end();
+    },
+  });
+  socket.pause();
+  socket.write('GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n');
+  await new Promise((resolve) => setTimeout(resolve, 2_500));
+  expect((await answer()).length).toBeGreaterThan(bytes);
+});
+
+test('a connection that was refused ends, whatever its client still says or does not', async () => {
+  const { socket, answer } = await door({ connect: (_request, inner) => endWith(inner, Buffer.from('no')) });
+  const stays = { closed: false };
+  socket.once('close', () => {
+    stays.closed = true;
+  });
+  socket.allowHalfOpen = true;
+  socket.write('CONNECT a:443 HTTP/1.1\r\nhost: a\r\n\r\nmore');
+  expect(await answer()).toBe('no');
+  await expect
+    .poll(
+      () => {
+        socket.write('still');
+        return stays.closed;
+      },
+      { timeout: 10_000 },
+    )
+    .toBe(true);
 });

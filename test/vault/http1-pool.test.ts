@@ -223,9 +223,8 @@ test('an upstream that says nothing is given up, also when it had answered befor
 
 test('a reader that waits gets nothing meanwhile, and then all of it, to the end', async () => {
   const { pool } = await poolTo((_said, socket) => {
-    socket.write(
-      `HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\na\r\n1\r\nb\r\n1\r\nc\r\n0\r\n\r\n`,
-    );
+    const chunks = ['a', 'b', 'c'].map((letter) => `7d0\r\n${letter.repeat(2_000)}\r\n`);
+    socket.write(`HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n${chunks.join('')}0\r\n\r\n`);
   });
   const got: string[] = [];
   let waits = false;
@@ -238,7 +237,7 @@ test('a reader that waits gets nothing meanwhile, and then all of it, to the end
         onResponseStart: () => {},
         onResponseData: (controller, chunk) => {
           expect(waits).toBe(false);
-          got.push(chunk.toString());
+          got.push(chunk.toString().slice(0, 1));
           waits = true;
           controller.pause();
           setTimeout(() => {
@@ -254,7 +253,7 @@ test('a reader that waits gets nothing meanwhile, and then all of it, to the end
       },
     );
   });
-  expect(got).toEqual(['a', 'b', 'c']);
+  expect(got.filter((letter, i) => letter !== got[i - 1])).toEqual(['a', 'b', 'c']);
 });
 
 test('what waits and what is under way fails when the pool is destroyed, and nothing is sent afterwards', async () => {
@@ -265,4 +264,111 @@ test('what waits and what is under way fails when the pool is destroyed, and not
   pool.destroy();
   expect((await ended).map(({ status }) => status)).toEqual(['rejected', 'rejected', 'rejected']);
   await expect(askUpstream(pool, {})).rejects.toThrow();
+});
+
+test.each([
+  ['with a length', 'HTTP/1.1 200 OK\r\ncontent-length: 5\r\nconnection: close\r\n\r\nhello'],
+  ['with a length, and was to be kept', 'HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello'],
+  ['without one', 'HTTP/1.1 200 OK\r\n\r\nhello'],
+  ['in chunks', 'HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n'],
+])('an answer %s is whole when the upstream ends while its reader waits', async (_what, answer) => {
+  const { pool } = await poolTo((_said, socket) => socket.end(answer));
+  let got = '';
+  await new Promise<void>((resolve, reject) => {
+    pool.dispatch(
+      { method: 'GET', path: '/', headers: [], body: null, headersTimeout: 5_000, bodyTimeout: 5_000 },
+      {
+        onRequestStart: () => {},
+        onBodySent: () => {},
+        onResponseStart: () => {},
+        onResponseData: (controller, chunk) => {
+          got += chunk.toString();
+          controller.pause();
+          setTimeout(() => controller.resume(), 50);
+        },
+        onResponseEnd: () => resolve(),
+        onResponseError: (_controller, error) => reject(error),
+      },
+    );
+  });
+  expect(got).toBe('hello');
+});
+
+test('trailers may be named as what every object has', async () => {
+  const { pool } = await poolTo((_said, socket) => {
+    socket.write(
+      'HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\nconstructor: x\r\n__proto__: y\r\n\r\n',
+    );
+  });
+  const { trailers } = await askUpstream(pool, {});
+  expect(Object.entries(trailers)).toEqual([
+    ['constructor', 'x'],
+    ['__proto__', 'y'],
+  ]);
+});
+
+test('a handler that fails at the end is told, and the connection is not used again', async () => {
+  const { pool, connections } = await poolTo((said, socket) => {
+    if (said.endsWith('\r\n\r\n')) socket.write(ok('a'));
+  });
+  await new Promise<void>((resolve) => {
+    pool.dispatch(
+      { method: 'GET', path: '/', headers: [], body: null, headersTimeout: 5_000, bodyTimeout: 5_000 },
+      {
+        onRequestStart: () => {},
+        onBodySent: () => {},
+        onResponseStart: () => {},
+        onResponseData: () => {},
+        onResponseEnd: () => {
+          throw new Error('cannot');
+        },
+        onResponseError: () => resolve(),
+      },
+    );
+  });
+  await askUpstream(pool, {});
+  expect(connections()).toBe(2);
+});
+
+test('an upload that moves is not late, whatever came of the answer', async () => {
+  const { pool } = await poolTo((said, socket) => {
+    if (!said.includes('b')) socket.write('HTTP/1.1 100 Continue\r\n\r\n');
+    if (said.endsWith('0\r\n\r\n')) socket.write(ok('done'));
+  });
+  async function* slowly() {
+    for (let i = 0; i < 8; i++) {
+      yield Buffer.from('b');
+      await new Promise((resolve) => setTimeout(resolve, 60));
+    }
+  }
+  const body = Readable.from(slowly());
+  expect((await askUpstream(pool, { method: 'PUT', body, headersTimeout: 250 })).body).toBe('done');
+});
+
+test('thousands of tiny chunks that come together are few pieces', async () => {
+  const { pool } = await poolTo((_said, socket) => {
+    socket.write(
+      `HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n${'1\r\nx\r\n'.repeat(10_000)}0\r\n\r\n`,
+    );
+  });
+  let pieces = 0;
+  let bytes = 0;
+  await new Promise<void>((resolve, reject) => {
+    pool.dispatch(
+      { method: 'GET', path: '/', headers: [], body: null, headersTimeout: 5_000, bodyTimeout: 5_000 },
+      {
+        onRequestStart: () => {},
+        onBodySent: () => {},
+        onResponseStart: () => {},
+        onResponseData: (_controller, chunk) => {
+          pieces += 1;
+          bytes += chunk.byteLength;
+        },
+        onResponseEnd: () => resolve(),
+        onResponseError: (_controller, error) => reject(error),
+      },
+    );
+  });
+  expect(bytes).toBe(10_000);
+  expect(pieces).toBeLessThan(100);
 });

@@ -1,24 +1,46 @@
 import { PassThrough, type Readable } from 'node:stream';
 import { failed, malformed, RefusedError, refuse } from './refusal.ts';
 
-/** Bounds the bytes of bodies that are held in memory over the whole process. */
+/** Bounds the bytes of bodies that are held in memory. */
 export class BodyBudget {
   readonly #maxBytes: number;
+  readonly #whole: BodyBudget | undefined;
   #held = 0;
 
-  constructor(maxBytes: number) {
+  /** `whole`: what it is a share of, which is bounded too. */
+  constructor(maxBytes: number, whole?: BodyBudget) {
     this.#maxBytes = maxBytes;
+    this.#whole = whole;
   }
 
   /** False when there is no room now. What was taken is given back with `release`. */
   take(bytes: number): boolean {
-    if (this.#held + bytes > this.#maxBytes) return false;
+    if (this.#held + bytes > this.#maxBytes || this.#whole?.take(bytes) === false) return false;
     this.#held += bytes;
     return true;
   }
 
   release(bytes: number): void {
     this.#held -= bytes;
+    this.#whole?.release(bytes);
+  }
+}
+
+const maxLoosePieces = 256;
+
+/** Pieces of a body that are kept. Many small ones become few: each costs far more memory than its bytes. */
+export class Pieces {
+  #kept: Buffer[] = [];
+  #loose: Buffer[] = [];
+
+  add(piece: Buffer): void {
+    this.#loose.push(piece);
+    if (this.#loose.length >= maxLoosePieces) this.#kept.push(Buffer.concat(this.#loose.splice(0)));
+  }
+
+  /** All of it; nothing is kept any longer. */
+  take(): Buffer {
+    return Buffer.concat([...this.#kept.splice(0), ...this.#loose.splice(0)]);
   }
 }
 
@@ -53,10 +75,17 @@ export function incomingBody(request: Readable): IncomingBody {
   return { stream, readAll: (maxBytes, budget) => readWhole(stream(), maxBytes, budget) };
 }
 
+/** What is held while a client takes its time is held from all others. */
+const maxReadMs = 10 * 60_000;
+
 /** Collects a body. Rejects with a RefusedError when it is larger, breaks off, or does not fit the budget. */
 export async function readWhole(body: Readable, maxBytes: number, budget: BodyBudget): Promise<Buffer> {
-  const chunks: Buffer[] = [];
+  const pieces = new Pieces();
   let bytes = 0;
+  const timer = setTimeout(() => {
+    const message = `The body took longer than ${maxReadMs / 60_000} minutes.`;
+    body.destroy(new RefusedError(malformed('limit.body_time', message, 408)));
+  }, maxReadMs);
   try {
     for await (const chunk of body as AsyncIterable<Buffer>) {
       if (bytes + chunk.byteLength > maxBytes) {
@@ -66,13 +95,14 @@ export async function readWhole(body: Readable, maxBytes: number, budget: BodyBu
       }
       if (!budget.take(chunk.byteLength)) throw noRoom();
       bytes += chunk.byteLength;
-      chunks.push(chunk);
+      pieces.add(chunk);
     }
-    return Buffer.concat(chunks);
+    return pieces.take();
   } catch (error) {
     if (error instanceof RefusedError) throw error;
     throw new RefusedError(malformed('http.body', 'The body broke off.'));
   } finally {
+    clearTimeout(timer);
     budget.release(bytes);
   }
 }

@@ -64,6 +64,10 @@ const maxInterim = 32;
  * reader that goes away ends it. Redirects are answers like any other. Never rejects.
  */
 export function forward(input: ForwardInput): Promise<ForwardResult> {
+  if (input.response.destroyed) {
+    // Who asked has gone meanwhile: nobody is asked for nobody.
+    return Promise.resolve({ outcome: 'cut', status: undefined, bytesUp: 0, bytesDown: 0 });
+  }
   return new Promise((resolve) => {
     const relay = new Relay(input, resolve);
     const { silence } = input;

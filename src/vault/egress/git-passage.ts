@@ -18,7 +18,7 @@ const no = (refusal: Refusal): PassageResult => ({ ok: false, refusal });
 
 /** Git over HTTP with the installation's token, once the gate has let it through, a push with all that it changes. */
 export async function gitPassage(asking: Asking): Promise<PassageResult> {
-  const { parts, policy, host, request } = asking;
+  const { parts, session, policy, host, request } = asking;
   if (!parts.git) return no(refuse('github.git', 'Git is not spoken here.'));
   const query = new URLSearchParams(request.target.search);
   const { method } = request;
@@ -49,7 +49,7 @@ export async function gitPassage(asking: Asking): Promise<PassageResult> {
   const fetches = verdict.capability === 'github:repo.read';
   if (request.body.kind !== 'none') {
     asking.wantBody();
-    body = fetches ? await asking.body.readAll(maxFetchBytes, parts.budget) : asking.body.stream();
+    body = fetches ? await asking.body.readAll(maxFetchBytes, session.budget) : asking.body.stream();
   }
   const reader = fetches ? await readingOf(asking, about, verdict, body) : undefined;
   if (verdict.pushes) {
@@ -128,7 +128,7 @@ async function searchPush(
   if (refusal) return { ok: false, refusal: { ...refusal, close: true } };
   if (!search.active) return { ok: true, body };
   const { bytes: commandBytes, hashBytes } = commands;
-  const searched = searchedPush({ search, budget: parts.budget, commandBytes, hashBytes });
+  const searched = searchedPush({ search, budget: session.budget, commandBytes, hashBytes });
   searched.on('error', () => {});
   body.once('error', (error) => searched.destroy(error));
   return { ok: true, body: body.pipe(searched) };

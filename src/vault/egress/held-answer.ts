@@ -1,4 +1,4 @@
-import type { BodyBudget } from './bodies.ts';
+import { type BodyBudget, Pieces } from './bodies.ts';
 
 /** An answer that goes back only after it was judged. */
 export interface Hold {
@@ -9,7 +9,7 @@ export interface Hold {
 
 /** What has come of an answer that is held back, bounded by what is held over the whole process. */
 export class HeldAnswer {
-  readonly #chunks: Buffer[] = [];
+  readonly #pieces = new Pieces();
   readonly #budget: BodyBudget;
   readonly #maxBytes: number;
   #bytes = 0;
@@ -22,7 +22,7 @@ export class HeldAnswer {
   /** False when there is no room for it; it is kept all the same, so that nothing is lost. */
   add(chunk: Buffer): boolean {
     const fits = this.#bytes + chunk.byteLength <= this.#maxBytes && this.#budget.take(chunk.byteLength);
-    this.#chunks.push(chunk);
+    this.#pieces.add(chunk);
     if (fits) this.#bytes += chunk.byteLength;
     return fits;
   }
@@ -31,6 +31,6 @@ export class HeldAnswer {
   take(): Buffer {
     this.#budget.release(this.#bytes);
     this.#bytes = 0;
-    return Buffer.concat(this.#chunks.splice(0));
+    return this.#pieces.take();
   }
 }

@@ -11,6 +11,7 @@ const maxChunkLine = 4 * 1024;
 /** Of all that is said of chunks beside their sizes: nobody reads it. */
 const maxExtensionBytes = 16 * 1024;
 const maxTrailerBytes = 16 * 1024;
+const smallBytes = 1_024;
 const chunkLine = /^([0-9a-fA-F]{1,13})[ \t]*(?:;[\t\x20-\x7e\x80-\xff]*)?$/;
 
 /** Takes one body out of the bytes of a connection, without what frames it. */
@@ -41,10 +42,24 @@ export class BodyReader {
   }
 
   /**
-   * Reads from `from` and gives the next piece of the body, empty where only framing came, and where to go on: nothing
-   * is left of `bytes` at its end, or the body is done. Throws a BodyError.
+   * Reads from `from` and gives the next piece of the body, none where only framing came, and where to go on: nothing
+   * is left of `bytes` at its end, or the body is done. Small pieces that came together are given as one: each costs
+   * far more memory than its bytes. Throws a BodyError.
    */
   next(bytes: Buffer, from: number): { piece: Buffer | undefined; at: number } {
+    const first = this.#next(bytes, from);
+    if (this.#kind !== 'chunked' || !first.piece || first.piece.byteLength >= smallBytes) return first;
+    const pieces = [first.piece];
+    let { at } = first;
+    while (at < bytes.byteLength && !this.done) {
+      const more = this.#next(bytes, at);
+      at = more.at;
+      if (more.piece) pieces.push(more.piece);
+    }
+    return { piece: Buffer.concat(pieces), at };
+  }
+
+  #next(bytes: Buffer, from: number): { piece: Buffer | undefined; at: number } {
     if (this.#kind !== 'chunked') return this.#data(bytes, from);
     let at = from;
     while (at < bytes.byteLength && this.#part !== 'done') {

@@ -5,6 +5,7 @@ import {
   endOfHead,
   hasConnectionOption,
   headerValues,
+  maxFirstLineBytes,
   mayBeRequest,
   type RequestStart,
   readRequestStart,
@@ -13,6 +14,7 @@ import {
 import { Http1Body, noBody } from './http1-incoming.ts';
 import { Http1Response } from './http1-response.ts';
 import { malformed, type Refusal, RefusedError, rawRefusal } from './refusal.ts';
+import { patientMs } from './upstream-failure.ts';
 
 export interface Http1Handlers {
   /** One request; the next on the connection is served after its answer. */
@@ -54,6 +56,9 @@ class ClientConnection {
   #headBegun = false;
   /** Nothing more is read as a request. */
   #isOver = false;
+  /** It is somebody else's connection now. */
+  #isGiven = false;
+  #wasStalled = false;
 
   constructor(socket: Socket, on: Http1Handlers) {
     this.#socket = socket;
@@ -125,13 +130,15 @@ class ClientConnection {
   #readHead(bytes: Buffer, from: number): number {
     // One empty line before a request means nothing (RFC 9112, section 2.2).
     const start = !this.#headBegun && bytes[from] === lineEnd && bytes[from + 1] === 10 ? from + 2 : from;
+    const hasEmptyLineOnly = start > from ? start === bytes.byteLength : bytes.byteLength - from === 1;
+    if (!this.#headBegun && bytes[from] === lineEnd && hasEmptyLineOnly) return start;
     const end = endOfHead(bytes, start);
     if ((end < 0 ? bytes.byteLength : end) - start > maxHeadBytes) {
       this.#unreadable(malformed('http.headers', 'The head of the request is too large.', 431));
       return from;
     }
     if (end < 0) {
-      if (!mayBeRequest(bytes.toString('latin1', start))) {
+      if (!mayBeRequest(bytes.toString('latin1', start, start + maxFirstLineBytes))) {
         this.#unreadable(malformed('http.malformed', notProper));
         return from;
       }
@@ -171,16 +178,21 @@ class ClientConnection {
     );
     this.#body = body;
     this.#response = response;
+    if (body) this.#deadline.set(idleTimeoutMs);
     on.request({ method, url: start.url, httpVersion, rawHeaders, body: body ?? noBody }, response);
   }
 
   #readBody(body: Http1Body, bytes: Buffer, from: number): number {
     let at = from;
+    let waits = false;
     try {
       while (!body.reader.done && at < bytes.byteLength) {
         const next = body.reader.next(bytes, at);
         at = next.at;
-        if (next.piece && !body.add(next.piece)) this.#socket.pause();
+        if (next.piece && !body.add(next.piece)) {
+          this.#socket.pause();
+          waits = true;
+        }
       }
     } catch {
       this.#badBody(body);
@@ -189,8 +201,10 @@ class ClientConnection {
     if (body.reader.done) {
       this.#body = undefined;
       body.complete();
-      if (!this.#response) this.#idle();
-    } else if (!this.#response) this.#deadline.set(idleTimeoutMs);
+      if (this.#response) this.#deadline.clear();
+      else this.#idle();
+    } else if (waits) this.#deadline.clear();
+    else if (!this.#isOver) this.#deadline.set(idleTimeoutMs);
     return at;
   }
 
@@ -204,6 +218,8 @@ class ClientConnection {
   }
 
   #wanted(): void {
+    if (this.#isGiven) return;
+    if (this.#body) this.#deadline.set(idleTimeoutMs);
     if (this.#body || this.#isOver) this.#socket.resume();
   }
 
@@ -226,9 +242,23 @@ class ClientConnection {
   }
 
   #late(): void {
-    if (this.#isOver || this.#response) this.#socket.destroy();
-    else if ((this.#isIdle && !this.#headBegun) || this.#body) this.#end();
+    if (this.#isOver) this.#socket.destroy();
+    else if (this.#response) this.#slowBody();
+    else if (this.#socket.writableLength > 0 && !this.#wasStalled) {
+      // The answer is still on its way to a client that takes its time.
+      this.#wasStalled = true;
+      this.#deadline.set(patientMs);
+    } else if ((this.#isIdle && !this.#headBegun) || this.#body) this.#end();
     else this.#unreadable(malformed('http.timeout', 'The head of the request took too long.', 408));
+  }
+
+  /** Whoever reads it learns it from the body, and answers. */
+  #slowBody(): void {
+    const body = this.#body;
+    this.#body = undefined;
+    this.#isOver = true;
+    const message = `Nothing of the body came for ${idleTimeoutMs / 1000} seconds.`;
+    body?.destroy(new RefusedError(malformed('limit.idle', message, 408)));
   }
 
   #unreadable(refusal: Refusal): void {
@@ -242,15 +272,18 @@ class ClientConnection {
   #end(last?: Buffer): void {
     this.#isOver = true;
     this.#left = undefined;
-    if (last) this.#socket.end(last);
-    else this.#socket.end();
+    // The time that is left to the client counts from when all was sent.
+    const sent = () => this.#deadline.set(lingerMs);
+    this.#deadline.set(patientMs);
+    if (last) this.#socket.end(last, sent);
+    else this.#socket.end(sent);
     this.#socket.resume();
-    this.#deadline.set(lingerMs);
   }
 
   /** Gives the connection away. */
   #leave(): Socket {
     this.#isOver = true;
+    this.#isGiven = true;
     this.#deadline.stop();
     this.#socket.off('data', this.#onData);
     this.#socket.off('end', this.#onEnd);

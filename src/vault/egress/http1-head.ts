@@ -20,6 +20,8 @@ export type RequestFraming = { kind: 'none' } | { kind: 'length'; bytes: number 
 /** An answer's may last as long as its connection. */
 export type Framing = RequestFraming | { kind: 'rest' };
 
+/** Of what has come of a head, to see whether it is one. */
+export const maxFirstLineBytes = 2_048;
 const methods = new Set(METHODS);
 const headEnd = Buffer.from('\r\n\r\n', 'latin1');
 export const token = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;

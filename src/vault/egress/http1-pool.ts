@@ -105,7 +105,10 @@ export class Http1Pool {
     while (exchange?.isOver) exchange = this.#waiting.shift();
     if (exchange) connection.send(exchange);
     else if (this.#closed) connection.destroy(new errors.ClientClosedError());
-    else this.#idle.push(connection);
+    else {
+      connection.park();
+      this.#idle.push(connection);
+    }
   }
 
   #gone(connection: UpstreamConnection): void {

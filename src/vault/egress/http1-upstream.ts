@@ -8,6 +8,7 @@ import {
   forbidden,
   hasConnectionOption,
   headerValues,
+  maxFirstLineBytes,
   mayBeResponse,
   readResponseStart,
   responseFraming,
@@ -62,6 +63,8 @@ export class UpstreamConnection {
   readonly #deadline = new Deadline(() => this.#late());
   #exchange: Exchange | undefined;
   #used = false;
+  /** The upstream has ended its side, or broken, and the reader of what it had sent before is waited for. */
+  #endsLater = false;
   #isOver = false;
 
   constructor(options: UpstreamConnectionOptions) {
@@ -71,7 +74,9 @@ export class UpstreamConnection {
     socket.on('data', (chunk: Buffer) => this.#read(chunk));
     socket.on('error', (error) => this.#lost(error));
     socket.once('end', () => this.#ended());
-    socket.once('close', () => this.#lost(new errors.SocketError('other side closed')));
+    socket.once('close', () => {
+      if (!this.#endsLater) this.#lost(new errors.SocketError('other side closed'));
+    });
     socket.on('drain', () => this.#exchange?.drained());
   }
 
@@ -89,6 +94,16 @@ export class UpstreamConnection {
   resume(left: Buffer | undefined): void {
     this.#socket.resume();
     if (left) this.#read(left);
+    if (!this.#endsLater || this.#exchange?.paused) return;
+    this.#endsLater = false;
+    this.#ended();
+  }
+
+  /** Kept although nothing was sent over it yet. */
+  park(): void {
+    if (this.#used) return;
+    this.#used = true;
+    this.#deadline.set(idleMs);
   }
 
   pause(): void {
@@ -110,12 +125,20 @@ export class UpstreamConnection {
 
   #ended(): void {
     const exchange = this.#exchange;
+    if (exchange?.paused) {
+      this.#endsLater = true;
+      return;
+    }
     if (exchange?.endsWithConnection) this.#finish(exchange);
     this.#lost(new errors.SocketError('other side closed'));
   }
 
   /** The upstream may let go of a connection that it had kept just as the next request comes: nothing was read of it. */
   #lost(error: Error): void {
+    if (this.#exchange?.isRead) {
+      this.#endsLater = true;
+      return;
+    }
     this.#end(error, this.#used && this.#exchange?.begun === false);
   }
 
@@ -123,9 +146,15 @@ export class UpstreamConnection {
     this.#exchange = undefined;
     this.#used = true;
     this.#deadline.clear();
-    exchange.finish();
+    try {
+      exchange.finish();
+    } catch (error) {
+      this.#end(error as Error);
+      exchange.fail(error as Error, false);
+      return;
+    }
     const keptMs = exchange.keptMs(idleMs, idleMarginMs);
-    if (keptMs === undefined || keptMs <= 0 || this.#isOver) {
+    if (keptMs === undefined || keptMs <= 0 || this.#isOver || this.#endsLater) {
       this.#end(new errors.SocketError('not kept'));
     } else {
       this.#deadline.set(Math.min(keptMs, maxIdleMs));
@@ -194,6 +223,7 @@ export class Exchange implements Dispatcher.DispatchController {
     this.reason = reason;
     // Whoever aborts is told afterwards, not in between.
     process.nextTick(() => {
+      if (this.#over) return;
       if (this.#connection) this.#connection.destroy(reason);
       else this.fail(reason, false);
     });
@@ -253,7 +283,7 @@ export class Exchange implements Dispatcher.DispatchController {
       if (this.#announcedBytes !== undefined && this.#sentBytes > this.#announcedBytes) {
         return void this.abort(new errors.RequestContentLengthMismatchError());
       }
-      if (!this.begun) this.#deadline?.set(this.request.headersTimeout);
+      this.#uploaded();
       this.#handler.onBodySent(chunk);
       socket.cork();
       if (unsent !== '') socket.write(unsent, 'latin1');
@@ -268,7 +298,7 @@ export class Exchange implements Dispatcher.DispatchController {
       this.#stopBody?.();
       this.#sent = true;
       if (unsent !== '' || isChunked) socket.write(`${unsent}${isChunked ? '0\r\n\r\n' : ''}`, 'latin1');
-      if (!this.begun) this.#deadline?.set(this.request.headersTimeout);
+      this.#uploaded();
     };
     const onError = (error: Error) => this.abort(error);
     const onClose = () => this.abort(new Error('the body was cut off'));
@@ -292,6 +322,12 @@ export class Exchange implements Dispatcher.DispatchController {
     else if (body.readableEnded) onEnd();
   }
 
+  /** Something of the body went up, which is a sign of life whatever has come of the answer. */
+  #uploaded(): void {
+    if (this.paused) return;
+    this.#deadline?.set(this.#reader ? this.request.bodyTimeout : this.request.headersTimeout);
+  }
+
   drained(): void {
     this.#resumeBody?.();
   }
@@ -304,14 +340,15 @@ export class Exchange implements Dispatcher.DispatchController {
       return false;
     }
     this.begun = true;
+    const searched = Math.max(0, (this.#head?.byteLength ?? 0) - 3);
     let bytes = this.#head ? Buffer.concat([this.#head, chunk]) : chunk;
     this.#head = undefined;
     let at = 0;
     while (!this.#reader) {
-      const end = endOfHead(bytes, at);
+      const end = endOfHead(bytes, Math.max(at, searched));
       if ((end < 0 ? bytes.byteLength : end) - at > maxHeaderBytes) throw new errors.HeadersOverflowError();
       if (end < 0) {
-        if (!mayBeResponse(bytes.toString('latin1', at))) throw malformed();
+        if (!mayBeResponse(bytes.toString('latin1', at, at + maxFirstLineBytes))) throw malformed();
         this.#head = at > 0 ? bytes.subarray(at) : bytes;
         return false;
       }
@@ -385,12 +422,17 @@ export class Exchange implements Dispatcher.DispatchController {
     return seconds === undefined ? otherwiseMs : Number(seconds) * 1000 - marginMs;
   }
 
+  /** All of the answer has come, and its reader has not taken it yet. */
+  get isRead(): boolean {
+    return this.paused && this.#reader?.done === true;
+  }
+
   finish(): void {
     if (this.#over) return;
-    this.#over = true;
     this.#stopBody?.();
     const trailers = this.#reader?.trailers ?? [];
     this.#handler.onResponseEnd(this, trailers.length > 0 ? byName(trailers) : noTrailers);
+    this.#over = true;
   }
 
   fail(error: Error, isStale: boolean): void {
@@ -451,7 +493,8 @@ function malformed(): Error {
 
 /** As undici gives them: those that come twice as a list. */
 function byName(pairs: readonly string[]): Record<string, string | string[]> {
-  const named: Record<string, string | string[]> = {};
+  // A trailer may be named as what every object has.
+  const named: Record<string, string | string[]> = Object.create(null);
   for (let i = 0; i + 1 < pairs.length; i += 2) {
     const name = pairs[i]?.toLowerCase() ?? '';
     const known = named[name];

@@ -108,13 +108,13 @@ async function guarded(asking: Asking, plain: Passage): Promise<PassageResult> {
 
 /** The body as it goes on: kept when it may have to be sent twice, filled in where variables are looked for. */
 async function bodyWith(asking: Asking, variables: readonly OpenVariable[], keep: boolean) {
-  const { parts, request, headers, body, wantBody } = asking;
+  const { session, request, headers, body, wantBody } = asking;
   const { kind } = request.body;
   if (kind === 'none') return { headers, body: null, replayable: true };
   const isSmall = request.body.kind === 'length' && request.body.bytes <= maxReplayBytes;
   if (isSmall && (keep || variables.length > 0)) {
     wantBody();
-    const bytes = await body.readAll(maxReplayBytes, parts.budget);
+    const bytes = await body.readAll(maxReplayBytes, session.budget);
     const filled =
       variables.length > 0 ? Buffer.from(fillIn(bytes.toString('latin1'), variables), 'latin1') : bytes;
     return { headers, body: filled, replayable: true };

@@ -57,7 +57,7 @@ export async function modelPassage(asking: Asking, model: ModelName): Promise<Pa
 
 /** Reads, judges and writes anew: what was judged is what is sent, whatever another parser had made of the bytes. */
 async function readModelBody(
-  { parts, policy, request, headers, body, wantBody }: Asking,
+  { parts, session, policy, request, headers, body, wantBody }: Asking,
   wire: Exclude<ModelWire, 'none'>,
 ): Promise<Buffer | Extract<PassageResult, { ok: false }>> {
   if (request.body.kind === 'length' && request.body.bytes > maxModelBodyBytes) {
@@ -72,7 +72,7 @@ async function readModelBody(
     }
   }
   wantBody();
-  const bytes = await body.readAll(maxModelBodyBytes, parts.budget);
+  const bytes = await body.readAll(maxModelBodyBytes, session.budget);
   try {
     const parsed: unknown = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
     const refusal = checkModelBody(wire, parsed, mayReachThroughModel(policy, parts.rules));

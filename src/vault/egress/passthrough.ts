@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import { maxHelloBytes, readClientHello } from './client-hello.ts';
 import { canonicalHost } from './host-names.ts';
+import { endWith } from './last-words.ts';
 import { type EgressParts, type RecordStart, recordRefusal, requireRecorder } from './parts.ts';
 import type { ProxySession } from './proxy-session.ts';
 import { failed, malformed, type Refusal, RefusedError, rawRefusal } from './refusal.ts';
@@ -28,7 +29,7 @@ export async function passThrough(
     upstream = await dialRaw(parts, tunnel.session, tunnel.host);
   } catch (error) {
     const refusal = refusalOf(error);
-    socket.end(rawRefusal(refusal));
+    endWith(socket, rawRefusal(refusal));
     return recordRefusal(parts, start, refusal);
   }
   if (socket.destroyed) return void upstream.destroy();

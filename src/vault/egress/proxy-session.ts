@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import { TimedCache } from '../timed-cache.ts';
+import { BodyBudget } from './bodies.ts';
 import type { SessionAuthority } from './certificates.ts';
 import { SessionLimits } from './limits.ts';
 import { type EgressParts, recordRefusal } from './parts.ts';
@@ -11,6 +12,8 @@ import { UpstreamPools } from './upstream-pools.ts';
 /** How long a change of policy may take to be seen. */
 const policyTtlMs = 1_000;
 const countEveryMs = 500;
+/** Of bodies at once, so that no session takes the room of all others. */
+const maxHeldBytes = 96 * 1024 * 1024;
 /** Connections that are told why they are turned away; more are just ended. */
 const maxLeaving = 32;
 const leaveMs = 1_000;
@@ -22,6 +25,8 @@ export class ProxySession {
   readonly authority: SessionAuthority;
   readonly pools: UpstreamPools;
   readonly limits: SessionLimits;
+  /** Of the memory for bodies that are held whole. */
+  readonly budget: BodyBudget;
   /** What the branches and tags of a repository pointed to when they were last listed to the agent. */
   readonly gitTips = new Map<string, Set<string>>();
   #turnId: string | null = null;
@@ -39,6 +44,7 @@ export class ProxySession {
     this.authority = authority;
     this.pools = new UpstreamPools(parts.network);
     this.limits = new SessionLimits(parts.limits, parts.now);
+    this.budget = new BodyBudget(maxHeldBytes, parts.budget);
     this.#policies = new TimedCache(policyTtlMs, 1, parts.now);
     if (this.limits.countsBytes) {
       const timer = setInterval(() => this.#watchBytes(), countEveryMs).unref();

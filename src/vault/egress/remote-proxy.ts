@@ -3,6 +3,7 @@ import { createServer, type Server, type TLSSocket } from 'node:tls';
 import type { ClientRequest } from './client-messages.ts';
 import { FailedTries } from './failed-tries.ts';
 import { serveHttp1 } from './http1-door.ts';
+import { endWith } from './last-words.ts';
 import { listen } from './listening.ts';
 import { type EgressParts, recordRefusal } from './parts.ts';
 import type { RemoteListener } from './protocol.ts';
@@ -82,7 +83,7 @@ export class RemoteProxy {
         if (tunnel) await proxy.connect(tunnel.session, request, inner, head);
       },
       upgrade: (_request, inner) =>
-        inner.end(rawRefusal(malformed('proxy.form', 'This is a proxy: use CONNECT.'))),
+        endWith(inner, rawRefusal(malformed('proxy.form', 'This is a proxy: use CONNECT.'))),
       unreadable: (refusal) => {
         if (owner.tunnel) recordUnreadable(parts, owner.tunnel, refusal);
         return { answers: owner.tunnel !== undefined };
@@ -125,7 +126,7 @@ export class RemoteProxy {
           retryAfterSeconds: 60,
         }
       : malformed('proxy.token', "The proxy needs the session's own token in Proxy-Authorization.", 407);
-    socket.end(rawRefusal(refusal));
+    endWith(socket, rawRefusal(refusal));
     // What is known of it is written down, but not without end.
     if (tooMany && tries % 1_000 !== 0) return;
     this.#parts.logger.warn({ source, tries }, 'A request to the remote proxy had no valid token.');

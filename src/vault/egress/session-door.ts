@@ -5,6 +5,7 @@ import type { ClientRequest, ClientResponse } from './client-messages.ts';
 import { gitPassage } from './git-passage.ts';
 import { forwardedRequestHeaders, withHeader } from './header-rules.ts';
 import { overHttp2, wantsHttp2 } from './http2-upstream.ts';
+import { endWith } from './last-words.ts';
 import { listedPassage } from './listed-passage.ts';
 import { modelPassage } from './model-passage.ts';
 import { answerRefusal, type EgressParts, recordRefusal, requireRecorder } from './parts.ts';
@@ -82,7 +83,7 @@ export async function serveUpgrade(
   const start = startOf(parts, tunnel, method, url);
   const over = session.limits.enter();
   if (over) {
-    socket.end(rawRefusal(over));
+    endWith(socket, rawRefusal(over));
     if (session.limits.isNotable(over)) recordRefusal(parts, start, over);
     return;
   }
@@ -116,7 +117,7 @@ export async function serveUpgrade(
     await relayWebSocket(parts, start, session.pools, result.passage, socket, head);
   } catch (error) {
     const refusal = refusalOf(parts, error);
-    socket.end(rawRefusal(refusal));
+    endWith(socket, rawRefusal(refusal));
     recordRefusal(parts, start, refusal);
   } finally {
     session.limits.leave();

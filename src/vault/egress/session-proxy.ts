@@ -6,6 +6,7 @@ import { handshake } from './handshake.ts';
 import { parseAuthority } from './host-names.ts';
 import { serveHttp1 } from './http1-door.ts';
 import { headerValues } from './http1-head.ts';
+import { endWith } from './last-words.ts';
 import { listen } from './listening.ts';
 import { answerRefusal, type EgressParts, recordRefusal, requireRecorder } from './parts.ts';
 import { passThrough, passThroughTransparent } from './passthrough.ts';
@@ -75,7 +76,7 @@ export class SessionProxy {
       : newTunnel(session, named, 0, 'https');
     const start = startOf(parts, tunnel, 'CONNECT');
     const no = (refusal: Refusal) => {
-      socket.end(rawRefusal(refusal));
+      endWith(socket, rawRefusal(refusal));
       recordRefusal(parts, start, refusal);
     };
     if (!authority.ok) return no(nameRefusal(authority.reason, 'CONNECT'));

@@ -2,6 +2,7 @@ import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { serveHttp1 } from './http1-door.ts';
 import { serveHttp2 } from './http2-door.ts';
+import { endWith } from './last-words.ts';
 import { answerRefusal, type EgressParts, type RecordStart, recordRefusal } from './parts.ts';
 import { malformed, type Refusal, rawRefusal } from './refusal.ts';
 import { serveRequest, serveUpgrade } from './session-door.ts';
@@ -17,7 +18,7 @@ export function enterTunnel(parts: EgressParts, socket: Socket, tunnel: Tunnel, 
     connect: (request, inner) => {
       const refusal = malformed('http.method', 'CONNECT inside a tunnel is not passed on.', 405);
       recordUnreadable(parts, tunnel, refusal, request.method);
-      inner.end(rawRefusal(refusal));
+      endWith(inner, rawRefusal(refusal));
     },
     upgrade: (request, inner, head) => {
       inner.on('error', () => {});
@@ -44,7 +45,7 @@ export function enterSecureTunnel(
     const message = `TLS must name ${tunnel.host}, for which this tunnel was opened.`;
     const refusal = malformed('tls.name', message, 421);
     recordRefusal(parts, start, refusal);
-    return void secure.end(rawRefusal(refusal));
+    return void endWith(secure, rawRefusal(refusal));
   }
   if (secure.alpnProtocol === 'h2') enterHttp2(parts, secure, tunnel, start);
   else enterTunnel(parts, secure, tunnel, start);

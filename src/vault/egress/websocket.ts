@@ -3,6 +3,7 @@ import type { Socket } from 'node:net';
 import { type Duplex, Transform } from 'node:stream';
 import { forwardedRequestHeaders, forwardedResponseHeaders } from './header-rules.ts';
 import { headerValues } from './http1-head.ts';
+import { endWith } from './last-words.ts';
 import { searchOf } from './outbound-search.ts';
 import type { EgressParts, RecordStart } from './parts.ts';
 import { recordRefusal } from './parts.ts';
@@ -74,7 +75,7 @@ export async function relayWebSocket(
       error instanceof RefusedError
         ? error.refusal
         : failed('upstream.broken', 'The connection to the upstream broke.');
-    client.end(rawRefusal(refusal));
+    endWith(client, rawRefusal(refusal));
     recordRefusal(parts, start, refusal, passage.credential ?? undefined);
   }
 }
@@ -150,11 +151,14 @@ async function exchange(
     client.write(headOf(status, [...rest, 'connection', 'close']));
     if (tunnel) {
       tunnel.destroy();
-      client.end();
+      endWith(client);
       return status;
     }
     response.on('data', (chunk: Buffer) => {
       bytes.down += chunk.byteLength;
+    });
+    response.once('close', () => {
+      if (!response.complete) client.destroy();
     });
     if (down.active) response.pipe(searching(down)).pipe(client);
     else response.pipe(client);
