@@ -158,3 +158,15 @@ export function responseFraming(
   if (length === undefined) return { kind: 'rest' };
   return { kind: 'length', bytes: Number(length) };
 }
+
+/** Fields by their names in lower case; of those that come more than once, a list. */
+export function fieldsByName(pairs: readonly string[]): Record<string, string | string[]> {
+  // A trailer may be named as what every object has.
+  const named: Record<string, string | string[]> = Object.create(null);
+  for (let i = 0; i + 1 < pairs.length; i += 2) {
+    const name = pairs[i]?.toLowerCase() ?? '';
+    const known = named[name];
+    named[name] = known === undefined ? (pairs[i + 1] ?? '') : [known, pairs[i + 1] ?? ''].flat();
+  }
+  return named;
+}

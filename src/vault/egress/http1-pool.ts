@@ -1,11 +1,8 @@
 import type { Socket } from 'node:net';
 import { errors } from 'undici';
-import {
-  Exchange,
-  UpstreamConnection,
-  type UpstreamHandler,
-  type UpstreamRequest,
-} from './http1-upstream.ts';
+import { Exchange, type UpstreamHandler } from './http1-exchange.ts';
+import type { UpstreamRequest } from './http1-outgoing.ts';
+import { UpstreamConnection } from './http1-upstream.ts';
 
 export interface Http1PoolOptions {
   /** Opens a connection. Rejects with why there is none. */

@@ -9,8 +9,9 @@ import {
   type Resolve,
   type Speech,
 } from './dialing.ts';
+import type { UpstreamHandler } from './http1-exchange.ts';
+import type { UpstreamRequest } from './http1-outgoing.ts';
 import { Http1Pool } from './http1-pool.ts';
-import type { UpstreamHandler, UpstreamRequest } from './http1-upstream.ts';
 import { failed, RefusedError, refuse } from './refusal.ts';
 import { patientMs } from './upstream-failure.ts';
 import type { Route } from './upstreams.ts';

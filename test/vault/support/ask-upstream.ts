@@ -1,5 +1,5 @@
 import type { Readable } from 'node:stream';
-import type { UpstreamRequest } from '../../../src/vault/egress/http1-upstream.ts';
+import type { UpstreamRequest } from '../../../src/vault/egress/http1-outgoing.ts';
 import type { Upstream } from '../../../src/vault/egress/upstream-pools.ts';
 
 export interface Asked {

@@ -1,0 +1,46 @@
+import type { Readable } from 'node:stream';
+import { forbidden, token } from './http1-head.ts';
+
+/** One request as it goes out; the host is the connection's to say, and how its body ends, where nothing says it. */
+export interface UpstreamRequest {
+  method: string;
+  /** With its query. */
+  path: string;
+  /** Names and values in turn. */
+  headers: string[];
+  body: Readable | Buffer | null;
+  /** Until the answer begins, and between two pieces of it or of what goes up. */
+  headersTimeout: number;
+  bodyTimeout: number;
+}
+
+const unsafePath = /[^!-~]/;
+const payloadMethods = new Set(['POST', 'PUT', 'PATCH', 'QUERY']);
+
+/** The head as it goes out, and what is said of the body. Undefined when a part of it could be read as more than it is. */
+export function writeHead({ method, path, headers, body }: UpstreamRequest, authority: string) {
+  let head = `${method} ${path} HTTP/1.1\r\n`;
+  if (!token.test(method) || unsafePath.test(path)) return undefined;
+  let hasHost = false;
+  let announced: string | undefined;
+  for (let i = 0; i + 1 < headers.length; i += 2) {
+    const name = headers[i] ?? '';
+    const value = headers[i + 1] ?? '';
+    if (name.length === 4) hasHost ||= name.toLowerCase() === 'host';
+    else if (name.length === 14 && name.toLowerCase() === 'content-length') announced = value;
+    if (forbidden.test(value) || !token.test(name)) return undefined;
+    head += `${name}: ${value}\r\n`;
+  }
+  if (!hasHost) head += `host: ${authority}\r\n`;
+  const isStream = body !== null && !Buffer.isBuffer(body);
+  const isChunked = isStream && announced === undefined;
+  if (isChunked) head += 'transfer-encoding: chunked\r\n';
+  else if (announced === undefined && (body !== null || payloadMethods.has(method))) {
+    head += `content-length: ${Buffer.isBuffer(body) ? body.byteLength : 0}\r\n`;
+  }
+  return {
+    head: `${head}\r\n`,
+    isChunked,
+    announcedBytes: announced === undefined ? undefined : Number(announced),
+  };
+}

@@ -1,0 +1,78 @@
+import type { Socket } from 'node:net';
+import type { Readable } from 'node:stream';
+import { errors } from 'undici';
+
+export interface UploadOptions {
+  body: Readable;
+  socket: Socket;
+  /** What goes before the body: with its first piece, so that of a body that breaks before it nothing is sent. */
+  head: string;
+  isChunked: boolean;
+  /** It must have just so many bytes. */
+  announcedBytes: number | undefined;
+  onPiece(piece: Buffer): void;
+  /** All of it was sent. */
+  onSent(): void;
+  onFailed(error: Error): void;
+}
+
+/** A body on its way up, as fast as the upstream takes it. */
+export interface Upload {
+  /** The upstream takes more. */
+  resume(): void;
+  /** Sends no more; what was not read of the body is not wanted. */
+  stop(): void;
+}
+
+/** Sends a body piece by piece, in chunks where its length is not known. */
+export function startUpload(options: UploadOptions): Upload {
+  const { body, socket, isChunked, announcedBytes, onPiece, onSent, onFailed } = options;
+  let unsent = options.head;
+  let bytes = 0;
+  const onData = (piece: Buffer) => {
+    bytes += piece.byteLength;
+    if (announcedBytes !== undefined && bytes > announcedBytes) {
+      return onFailed(new errors.RequestContentLengthMismatchError());
+    }
+    onPiece(piece);
+    socket.cork();
+    if (unsent !== '') socket.write(unsent, 'latin1');
+    unsent = '';
+    if (!writePiece(socket, piece, isChunked)) body.pause();
+    socket.uncork();
+  };
+  const onEnd = () => {
+    if (announcedBytes !== undefined && bytes < announcedBytes) {
+      return onFailed(new errors.RequestContentLengthMismatchError());
+    }
+    stop();
+    if (unsent !== '' || isChunked) socket.write(`${unsent}${isChunked ? '0\r\n\r\n' : ''}`, 'latin1');
+    onSent();
+  };
+  const onClose = () => onFailed(new Error('the body was cut off'));
+  const stop = () => {
+    body.off('data', onData);
+    body.off('end', onEnd);
+    body.off('error', onFailed);
+    body.off('close', onClose);
+    body.on('error', () => {});
+    if (!body.readableEnded) body.destroy();
+  };
+  body.on('data', onData);
+  body.once('end', onEnd);
+  body.once('error', onFailed);
+  body.once('close', onClose);
+  if (body.errored) onFailed(body.errored);
+  else if (body.destroyed && !body.readableEnded) onClose();
+  else if (body.readableEnded) onEnd();
+  return { resume: () => body.resume(), stop };
+}
+
+/** False when the upstream is to be waited for. */
+function writePiece(socket: Socket, piece: Buffer, isChunked: boolean): boolean {
+  if (!isChunked) return socket.write(piece);
+  if (piece.byteLength === 0) return true;
+  socket.write(`${piece.byteLength.toString(16)}\r\n`, 'latin1');
+  socket.write(piece);
+  return socket.write('\r\n', 'latin1');
+}
