@@ -178,7 +178,7 @@ class ClientConnection {
     );
     this.#body = body;
     this.#response = response;
-    if (body) this.#deadline.set(idleTimeoutMs);
+    if (body) this.#deadline.set(patientMs);
     on.request({ method, url: start.url, httpVersion, rawHeaders, body: body ?? noBody }, response);
   }
 
@@ -204,7 +204,7 @@ class ClientConnection {
       if (this.#response) this.#deadline.clear();
       else this.#idle();
     } else if (waits) this.#deadline.clear();
-    else if (!this.#isOver) this.#deadline.set(idleTimeoutMs);
+    else if (!this.#isOver) this.#deadline.set(this.#bodyTimeoutMs);
     return at;
   }
 
@@ -217,9 +217,14 @@ class ClientConnection {
     body.destroy(new RefusedError(refusal));
   }
 
+  /** Whoever reads a body bounds it more closely; one that nobody wants any more is not waited for as long. */
+  get #bodyTimeoutMs(): number {
+    return this.#response ? patientMs : idleTimeoutMs;
+  }
+
   #wanted(): void {
     if (this.#isGiven) return;
-    if (this.#body) this.#deadline.set(idleTimeoutMs);
+    if (this.#body) this.#deadline.set(this.#bodyTimeoutMs);
     if (this.#body || this.#isOver) this.#socket.resume();
   }
 
@@ -257,7 +262,7 @@ class ClientConnection {
     const body = this.#body;
     this.#body = undefined;
     this.#isOver = true;
-    const message = `Nothing of the body came for ${idleTimeoutMs / 1000} seconds.`;
+    const message = `Nothing of the body came for ${patientMs / 60_000} minutes.`;
     body?.destroy(new RefusedError(malformed('limit.idle', message, 408)));
   }
 
