@@ -223,8 +223,9 @@ class ClientConnection {
   }
 
   #wanted(): void {
-    if (this.#isGiven) return;
-    if (this.#body) this.#deadline.set(this.#bodyTimeoutMs);
+    // A deadline that is set after the end would keep all of this for as long as it lasts.
+    if (this.#isGiven || this.#socket.destroyed) return;
+    if (this.#body && !this.#isOver) this.#deadline.set(this.#bodyTimeoutMs);
     if (this.#body || this.#isOver) this.#socket.resume();
   }
 
