@@ -374,12 +374,13 @@ describe('the proxy of a session', () => {
     if (typeof noTls === 'string') throw new Error(noTls);
     noTls.write('GET / HTTP/1.1\r\nHost: files.example.com\r\n\r\n');
     await readAll(noTls);
+    const lastRules = async (count: number) =>
+      (await world.records(fixture.sessionId)).slice(-count).map(({ rule }) => rule);
+    await expect.poll(() => lastRules(1)).toEqual(['tls.handshake']);
     const unused = await openTunnel(door.port, 'files.example.com:443');
     if (typeof unused === 'string') throw new Error(unused);
     unused.destroy();
-    await expect
-      .poll(async () => (await world.records(fixture.sessionId)).slice(-2).map(({ rule }) => rule))
-      .toEqual(['tls.handshake', 'tunnel.unused']);
+    await expect.poll(() => lastRules(2)).toEqual(['tls.handshake', 'tunnel.unused']);
   });
 
   it('never follows a redirect', async () => {
