@@ -58,6 +58,9 @@ export async function followMessage(
 
   return withOrganization(database, organizationId, async (tx) => {
     const stop = await obstacle(tx, routed, signal, before.anchored?.anchorId);
+    // Its twin may have come in meanwhile, and be what the limit was reached by.
+    const twin = stop && (await findMessage(tx, publication.id, signal.externalKey));
+    if (twin) return { kind: 'ignored', reason: 'duplicate_message', sessionId: twin.sessionId };
     if (stop?.kind === 'bot') return { kind: 'ignored', reason: `${stop.reason}: ${stop.detail}` };
     if (stop) {
       const said = await sayOnce(tx, organizationId, stop.crossed.key, hourMs);

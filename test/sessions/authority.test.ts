@@ -353,6 +353,34 @@ async function runTurn(delivery: { sessionId: string | null; organizationId: str
 }
 
 describe('limits', () => {
+  it('that a message itself reached do not stop its twin, which is a duplicate and nothing else', async () => {
+    const bothLooked = Promise.withResolvers<void>();
+    const oneIsIn = Promise.withResolvers<void>();
+    let asked = 0;
+    // The second has looked for the message before the first has added it, and goes on after it has.
+    const hold = async () => {
+      if (++asked === 1) await bothLooked.promise;
+      else {
+        bothLooked.resolve();
+        await oneIsIn.promise;
+      }
+      return { author: { id: 'UAPP', kind: 'bot' as const } };
+    };
+    const policy = { authority: { bots: 'allow', bot_messages_per_hour: 1 } };
+    const { say, said } = world(policy, 'slack', hold);
+    await say('U1');
+    const twin = { externalKey: 'twin', takenUp: { externalKey: 'issue', body: 'b', instead: 'i' } };
+    const twins = [say('UAPP', twin), say('UAPP', twin)];
+    await Promise.race(twins);
+    oneIsIn.resolve();
+    const settled = await Promise.all(twins);
+    expect(settled.map(({ outcome, reason }) => reason ?? outcome).sort()).toEqual([
+      'duplicate_message',
+      'routed',
+    ]);
+    expect(await said()).toEqual([]);
+  });
+
   it('of turns in one anchor and hour: crossing it is said once in the thread, and a twin is no crossing', async () => {
     const { say, said, turnJobs } = world({ limits: { turns_per_anchor_per_hour: 2 } });
     const externalKey = newId('msg');
