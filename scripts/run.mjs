@@ -26,7 +26,7 @@ function reporters() {
 }
 
 try {
-  setUp({ browser: what === 'test' || what === 'test:full' });
+  setUp({ tests: what === 'test' || what === 'test:full' });
 } catch (error) {
   if (!(error instanceof SetupError)) throw error;
   process.stderr.write(`${error.message}\n`);

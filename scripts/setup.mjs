@@ -15,10 +15,26 @@ export const pinnedNode = isInstalled
   ? join(dirname(createRequire(import.meta.url).resolve('node/package.json')), 'bin', 'node')
   : join(checkout, 'node_modules', 'node', 'bin', 'node');
 
+/** What the tests drive: pages by a browser, the way out by the programs that agents use. */
+const testPrograms = [
+  { program: 'chromium', package: 'chromium', why: 'the tests look at pages with it' },
+  ...[
+    ['curl', 'curl'],
+    ['git', 'git'],
+    ['wget', 'wget'],
+    ['openssl', 'openssl'],
+    ['python3', 'python3'],
+    ['pip3', 'python3-pip'],
+    ['java', 'default-jre-headless'],
+    ['ruby', 'ruby'],
+    ['gh', 'gh'],
+  ].map(([program, name]) => ({ program, package: name, why: 'the tests send requests with it' })),
+];
+
 /** What is missing cannot be installed from here; the message is the one line to run. */
 export class SetupError extends Error {}
 
-/** @param {{ quiet?: boolean, browser?: boolean }} options */
+/** @param {{ quiet?: boolean, tests?: boolean }} options */
 export function setUp(options = {}) {
   const say = options.quiet ? () => {} : (line) => process.stderr.write(`${line}\n`);
   checkNode();
@@ -27,9 +43,7 @@ export function setUp(options = {}) {
     [
       { program: 'bwrap', package: 'bubblewrap', why: 'agents run in it' },
       { program: 'ip', package: 'iproute2', why: 'it brings up the sandbox loopback' },
-      ...(options.browser
-        ? [{ program: 'chromium', package: 'chromium', why: 'the tests look at pages with it' }]
-        : []),
+      ...(options.tests ? testPrograms : []),
     ],
     say,
   );
