@@ -42,6 +42,14 @@ program
   });
 
 program
+  .command('verify-records')
+  .description('look whether all records of requests are as they were written; exit code 0, or 5 when not')
+  .action(async () => {
+    const { verify } = await import('./verify-records.ts');
+    process.exitCode = await verify(configuration());
+  });
+
+program
   .command('rotate-key')
   .description('replace the root key that is kept in the home, while Tagalong does not run')
   .action(async () => {

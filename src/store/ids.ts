@@ -33,7 +33,18 @@ const alphabet = '0123456789abcdefghijklmnopqrstuvwxyz';
  * prefix sort by the millisecond in which they were made, and cannot be guessed (about 77 random bits).
  */
 export function newId(prefix: IdPrefix, now: number = Date.now()): string {
-  return `${prefix}_${now.toString(36).padStart(9, '0')}${chance()}`;
+  return `${firstIdAt(prefix, now)}${chance()}`;
+}
+
+/** What sorts before every identifier that was made in this millisecond or later, and behind all older ones. */
+export function firstIdAt(prefix: IdPrefix, nowMs: number): string {
+  return `${prefix}_${nowMs.toString(36).padStart(9, '0')}`;
+}
+
+/** The millisecond in which an identifier was made; undefined for what is none. */
+export function idTimeMs(id: string): number | undefined {
+  const time = /^[a-z]+_([0-9a-z]{9})/.exec(id)?.[1];
+  return time === undefined ? undefined : Number.parseInt(time, 36);
 }
 
 const charactersEach = 15;

@@ -4,6 +4,7 @@ export * from './tables/access.ts';
 export * from './tables/agents.ts';
 export * from './tables/approvals.ts';
 export * from './tables/credential-grants.ts';
+export * from './tables/egress-records.ts';
 export * from './tables/environments.ts';
 export * from './tables/inbox.ts';
 export * from './tables/notices.ts';

@@ -58,6 +58,11 @@ export function deriveSessionKey(rootKey: Uint8Array): SymmetricKey {
   return symmetric(rootKey, 'se1', 'session-authority/1');
 }
 
+/** The egress process's key for the seals over what it records. */
+export function deriveRecordKey(rootKey: Uint8Array): SymmetricKey {
+  return symmetric(rootKey, 'er1', 'egress-records/1');
+}
+
 function organizationPrivateKey(rootKey: Uint8Array, organizationId: string): KeyObject {
   const seed = derive(rootKey, `organization-credentials/1/${organizationId}`);
   return createPrivateKey({ key: Buffer.concat([x25519Prefix, seed]), format: 'der', type: 'pkcs8' });

@@ -15,9 +15,12 @@ beforeAll(async () => {
 });
 afterAll(() => cleanUp(server));
 
-function runDoctor(env: Record<string, string>): Promise<{ code: number | null; out: string }> {
+function runDoctor(
+  env: Record<string, string>,
+  command = 'doctor',
+): Promise<{ code: number | null; out: string }> {
   return new Promise((resolve) => {
-    const child = spawn(process.execPath, [entry, 'doctor'], { env, stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(process.execPath, [entry, command], { env, stdio: ['ignore', 'pipe', 'pipe'] });
     let out = '';
     child.stdout.on('data', (chunk) => {
       out += chunk;
@@ -48,6 +51,12 @@ describe('tagalong doctor', () => {
     for (const name of ['Node', 'database', 'root key', 'sandbox', 'egress', 'uids'])
       expect(out).toContain(`✓ ${name}`);
     expect(filesOf(server)).toEqual(before);
+  });
+
+  it('verify-records finds what the server recorded as it was written', async () => {
+    const { code, out } = await runDoctor({ PATH, TAGALONG_HOME: server.home }, 'verify-records');
+    expect(out).toMatch(/^✓ \d+ requests in \d+ chains are as they were written\.\n$/);
+    expect(code).toBe(0);
   });
 
   it('says what to install when bubblewrap is not on the PATH', async () => {

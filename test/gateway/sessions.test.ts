@@ -6,7 +6,7 @@ import { withOrganization } from '../../src/store/organization.ts';
 import {
   actions,
   anchors,
-  egressRequests,
+  egressRecords,
   installations,
   sessionEvents,
   sessions,
@@ -237,9 +237,9 @@ describe('/v1/sessions', () => {
       scheme: 'https',
       host: 'evil.example',
       port: 443,
-      path: '/',
       decision: 'refused' as const,
       rule: 'not_allowed',
+      ...{ offsetsMs: [0], paths: ['/'], statuses: [403], durationsMs: [1], bytesUp: [0], bytesDown: [0] },
     });
     await t.database
       .insert(actions)
@@ -248,7 +248,7 @@ describe('/v1/sessions', () => {
         action(t.other.organizationId, t.other.sessionId, 'theirs'),
       ]);
     await t.database
-      .insert(egressRequests)
+      .insert(egressRecords)
       .values([request(organizationId, sessionId), request(t.other.organizationId, t.other.sessionId)]);
     const shown = (await t.api('GET', `/v1/actions?session_id=${sessionId}`)).body.data;
     expect(shown).toMatchObject([{ type: 'action', capability: 'github:pr.merge', reason: 'ours' }]);

@@ -5,28 +5,9 @@ import { databaseWriter } from '../../src/vault/egress/record-writer.ts';
 import { type EgressRecord, Recorder, type WriteRecords } from '../../src/vault/egress/records.ts';
 import { createTestDatabase } from '../support/database.ts';
 import { createFixture } from '../support/fixture.ts';
-import { silent } from './support/egress.ts';
+import { recordKey, silent } from './support/egress.ts';
+import { makeRecord } from './support/records.ts';
 
-const record = (more: Partial<EgressRecord> = {}): EgressRecord => ({
-  organizationId: 'org_a',
-  sessionId: 'sesn_a',
-  installationId: null,
-  turnId: null,
-  at: new Date(),
-  method: 'GET',
-  scheme: 'https',
-  host: 'h',
-  port: 443,
-  path: '/',
-  status: 200,
-  bytesUp: 0,
-  bytesDown: 0,
-  durationMs: 0,
-  credential: null,
-  decision: 'allowed',
-  rule: 'r',
-  ...more,
-});
 const connectionLost = Object.assign(new Error('gone'), { code: 'ECONNREFUSED' });
 
 it('writes those of all organizations together, and keeps what the database does not take now', async () => {
@@ -37,9 +18,9 @@ it('writes those of all organizations together, and keeps what the database does
     written.push(rows.map(({ organizationId }) => organizationId));
   };
   const recorder = new Recorder({ write, logger: silent, flushMs: 60_000 });
-  recorder.add(record());
-  recorder.add(record({ organizationId: 'org_b' }));
-  recorder.add(record());
+  recorder.add(makeRecord());
+  recorder.add(makeRecord({ organizationId: 'org_b' }));
+  recorder.add(makeRecord());
   await recorder.flush();
   expect(written).toEqual([]);
   away = false;
@@ -55,8 +36,8 @@ it('gives up rows that the database refuses for what they are, without losing th
     written.push(...rows.map(({ organizationId }) => organizationId));
   };
   const recorder = new Recorder({ write, logger: silent, flushMs: 60_000 });
-  recorder.add(record({ organizationId: 'org_gone' }));
-  recorder.add(record());
+  recorder.add(makeRecord({ organizationId: 'org_gone' }));
+  recorder.add(makeRecord());
   await recorder.stop();
   expect(written).toEqual(['org_a']);
 });
@@ -64,17 +45,17 @@ it('gives up rows that the database refuses for what they are, without losing th
 it('writes nothing twice and loses nothing, when the database took a batch and could not say so', async () => {
   const { database } = await createTestDatabase();
   const { organizationId, sessionId } = await createFixture(database);
-  const store = databaseWriter(database);
+  const store = databaseWriter(database, recordKey);
   let isCut = true;
   const write: WriteRecords = async (rows) => {
     await store(rows);
     if (isCut) throw connectionLost;
   };
   const recorder = new Recorder({ write, logger: silent, flushMs: 60_000 });
-  for (let i = 0; i < 5; i++) recorder.add(record({ organizationId, sessionId, path: `/${i}` }));
+  for (let i = 0; i < 5; i++) recorder.add(makeRecord({ organizationId, sessionId, path: `/${i}` }));
   await recorder.flush();
   isCut = false;
-  for (let i = 5; i < 8; i++) recorder.add(record({ organizationId, sessionId, path: `/${i}` }));
+  for (let i = 5; i < 8; i++) recorder.add(makeRecord({ organizationId, sessionId, path: `/${i}` }));
   await recorder.stop();
   const rows = await database.select().from(egressRequests);
   expect(rows.map(({ path }) => path).sort()).toEqual(Array.from({ length: 8 }, (_, i) => `/${i}`));
@@ -82,7 +63,7 @@ it('writes nothing twice and loses nothing, when the database took a batch and c
 
 it('says that it is full, and is not any more once it could write', async () => {
   const recorder = new Recorder({ write: async () => {}, logger: silent, flushMs: 60_000, maxWaiting: 3 });
-  for (let i = 0; i < 3; i++) recorder.add(record());
+  for (let i = 0; i < 3; i++) recorder.add(makeRecord());
   expect(recorder.full).toBe(true);
   await recorder.flush();
   expect(recorder.full).toBe(false);
@@ -95,14 +76,14 @@ it('does not stop for ever when the database stays away', async () => {
     logger: silent,
     flushMs: 60_000,
   });
-  recorder.add(record());
+  recorder.add(makeRecord());
   await recorder.stop();
 });
 
 it('keeps control characters and endless paths out of the table', async () => {
   const rows: EgressRecord[] = [];
   const recorder = new Recorder({ write: async (batch) => void rows.push(...batch), logger: silent });
-  recorder.add(record({ host: 'a\0b\r\n', path: `/${'x'.repeat(100_000)}` }));
+  recorder.add(makeRecord({ host: 'a\0b\r\n', path: `/${'x'.repeat(100_000)}` }));
   await recorder.stop();
   expect(rows[0]?.host).toBe('a?b??');
   expect(rows[0]?.path).toHaveLength(2_048);
@@ -115,7 +96,7 @@ it('loses only the one row that cannot be stored', async () => {
     written.push(...rows.map(({ path }) => path));
   };
   const recorder = new Recorder({ write, logger: silent, flushMs: 60_000 });
-  for (let i = 0; i < 20; i++) recorder.add(record({ path: `/${i}` }));
+  for (let i = 0; i < 20; i++) recorder.add(makeRecord({ path: `/${i}` }));
   await recorder.stop();
   expect(written).toEqual(Array.from({ length: 20 }, (_, i) => `/${i}`).filter((path) => path !== '/7'));
 });
@@ -123,17 +104,21 @@ it('loses only the one row that cannot be stored', async () => {
 it('writes whatever text an upstream made up, and every column', async () => {
   const { database } = await createTestDatabase();
   const { organizationId, sessionId } = await createFixture(database);
-  const recorder = new Recorder({ write: databaseWriter(database), logger: silent, flushMs: 60_000 });
+  const recorder = new Recorder({
+    write: databaseWriter(database, recordKey),
+    logger: silent,
+    flushMs: 60_000,
+  });
   const tokens = { inputTokens: 1, outputTokens: 2, cachedTokens: 3 };
   const usage = { ...tokens, writtenTokens: null, stopReason: 'a"\\\n\ud800' };
   const at = new Date('2026-01-02T03:04:05.678Z');
   const more = { organizationId, sessionId, turnId: 'turn_a', credential: "O'\tHara\\", at, bytesDown: 5e9 };
-  recorder.add(record({ ...more, path: "/\0'\ud800\u{1f600}", usage: { ...usage, model: 'm\0' } }));
+  recorder.add(makeRecord({ ...more, path: "/\0'\ud800\u{1f600}", usage: { ...usage, model: 'm\0' } }));
   await recorder.stop();
   const [row] = await database.select().from(egressRequests);
   for (const path of ['/a"b', '/a\\b', '/{a,b}', '\\N', '\\.', '', '/é', '/a\\tb'])
-    recorder.add(record({ ...more, path }));
-  recorder.add(record({ ...more, path: '/plain', status: null }));
+    recorder.add(makeRecord({ ...more, path }));
+  recorder.add(makeRecord({ ...more, path: '/plain', status: null }));
   await recorder.stop();
   const rows = await database.select().from(egressRequests).orderBy(egressRequests.path);
   expect(rows.map(({ path }) => path).filter((path) => path !== row?.path)).toEqual(
@@ -149,8 +134,12 @@ it('writes whatever text an upstream made up, and every column', async () => {
 it('keeps nothing of an organization that is deleted', async () => {
   const { database } = await createTestDatabase();
   const { organizationId, sessionId } = await createFixture(database);
-  const recorder = new Recorder({ write: databaseWriter(database), logger: silent, flushMs: 60_000 });
-  recorder.add(record({ organizationId, sessionId }));
+  const recorder = new Recorder({
+    write: databaseWriter(database, recordKey),
+    logger: silent,
+    flushMs: 60_000,
+  });
+  recorder.add(makeRecord({ organizationId, sessionId }));
   await recorder.stop();
   expect(await database.$count(egressRequests)).toBe(1);
   await database.delete(organizations).where(eq(organizations.id, organizationId));

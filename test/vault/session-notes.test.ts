@@ -10,7 +10,7 @@ import { Recorder } from '../../src/vault/egress/records.ts';
 import { createTestDatabase } from '../support/database.ts';
 import { createFixture } from '../support/fixture.ts';
 import { curl } from './support/client.ts';
-import { silent, startTestEgress } from './support/egress.ts';
+import { recordKey, silent, startTestEgress } from './support/egress.ts';
 import { startUpstream } from './support/upstream.ts';
 
 const { database, url } = await createTestDatabase();
@@ -129,7 +129,7 @@ test('records of a session that is gone are kept, and those of another organizat
     ...{ host, port: 443, path: '/', status: 403, bytesUp: 0, bytesDown: 0, durationMs: 0, credential: null },
     ...{ decision: 'refused', rule: 'host.not_allowed', message: 'no' },
   });
-  const recorder = new Recorder({ write: databaseWriter(database), logger: silent });
+  const recorder = new Recorder({ write: databaseWriter(database, recordKey), logger: silent });
   recorder.add(record(newId('sesn'), 'gone.example'));
   recorder.add(record(stranger.sessionId, 'foreign.example'));
   recorder.add(record(fixture.sessionId, 'ours.example'));

@@ -1,16 +1,13 @@
-import { and, desc, eq, lt } from 'drizzle-orm';
 import type { Hono } from 'hono';
 import { z } from 'zod';
+import { type EgressRequest, newestEgressRequests } from '../../store/egress-requests.ts';
 import { withOrganization } from '../../store/organization.ts';
-import { egressRequests } from '../../store/schema.ts';
 import type { GatewayEnv } from '../authentication.ts';
 import type { GatewayDeps } from '../deps.ts';
 import { readQuery } from '../errors.ts';
 import { decodeCursor, pageParameters, toPage } from '../listing.ts';
 
-type EgressRow = typeof egressRequests.$inferSelect;
-
-function show(row: EgressRow) {
+function show(row: EgressRequest) {
   return {
     id: row.id,
     type: 'egress_request',
@@ -54,20 +51,11 @@ export function egressRoutes(app: Hono<GatewayEnv>, { database }: GatewayDeps): 
         decision: z.enum(['allowed', 'refused', 'failed']).optional(),
       }),
     );
-    const after = decodeCursor(query.page);
     const rows = await withOrganization(database, c.var.caller.organizationId, (tx) =>
-      tx
-        .select()
-        .from(egressRequests)
-        .where(
-          and(
-            query.session_id === undefined ? undefined : eq(egressRequests.sessionId, query.session_id),
-            query.decision === undefined ? undefined : eq(egressRequests.decision, query.decision),
-            after === undefined ? undefined : lt(egressRequests.id, after),
-          ),
-        )
-        .orderBy(desc(egressRequests.id))
-        .limit(query.limit + 1),
+      newestEgressRequests(tx, {
+        ...{ sessionId: query.session_id, decision: query.decision },
+        ...{ before: decodeCursor(query.page), limit: query.limit + 1 },
+      }),
     );
     return c.json(toPage(rows, query.limit, (row) => row.id, show));
   });

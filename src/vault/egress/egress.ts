@@ -6,8 +6,9 @@ import { connect } from '../../store/connection.ts';
 import { organizations } from '../../store/schema.ts';
 import { CredentialStore } from '../credential-store.ts';
 import { InstallationTokens } from '../github-app.ts';
-import type { RootKeys } from '../keys.ts';
+import { deriveRecordKey, type RootKeys, writingKey } from '../keys.ts';
 import { KnownSecrets } from '../known-secrets.ts';
+import { recordKeyOf } from '../record-chain.ts';
 import { markRefused } from '../refused-refresh.ts';
 import { Resealing } from '../resealing.ts';
 import { RotatingTokens } from '../rotating-tokens.ts';
@@ -94,7 +95,8 @@ export class Egress {
     this.#rootKeys = rootKeysOf(start);
     const upstreams = new UpstreamMap(start.upstreams);
     const ceiling = readCeiling(start.allowedHosts);
-    const recorder = new Recorder({ write: databaseWriter(database), logger: world.logger });
+    const write = databaseWriter(database, recordKeyOf(deriveRecordKey(writingKey(this.#rootKeys))));
+    const recorder = new Recorder({ write, logger: world.logger });
     const network = {
       resolve: world.resolve ?? systemResolve,
       connect: world.connect ?? connectTrusting(start.extraAuthorities),

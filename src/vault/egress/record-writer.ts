@@ -3,21 +3,25 @@ import { drizzle } from 'drizzle-orm/node-postgres';
 import type { PoolClient } from 'pg';
 import { from as copyFrom } from 'pg-copy-streams';
 import type { Database, Transaction } from '../../store/connection.ts';
-import { newId } from '../../store/ids.ts';
 import { takeOnOrganization } from '../../store/organization.ts';
 import * as schema from '../../store/schema.ts';
-import { egressRequests, sessions } from '../../store/schema.ts';
+import { egressRecords, sessions } from '../../store/schema.ts';
 import { appendEvents, type NewEvent } from '../../store/session-events.ts';
+import { sqlErrorOf } from '../../store/sql-error.ts';
+import { type ChainedRecords, RecordChains, type RecordKey } from '../record-chain.ts';
+import { groupRecords } from './record-groups.ts';
 import type { EgressRecord, WriteRecords } from './records.ts';
 
 /**
- * Writes records into `egress_requests`, and in the same transaction what they say into the logs of their sessions, each
- * organization's under its own role. The records themselves are copied in by the owner, all at once: as rows that are
- * inserted they would cost the database more than all else that a request needs.
+ * Writes records into `egress_records`, chained, and in the same transaction what they say into the logs of their
+ * sessions, each organization's under its own role. The records themselves are copied in by the owner, all at once and
+ * a row for many: as rows that are inserted they would cost the database more than all else that a request needs.
  */
-export function databaseWriter(database: Database): WriteRecords {
+export function databaseWriter(database: Database, key: RecordKey): WriteRecords {
+  const chains = new RecordChains(key);
   return async (records) => {
-    const rows = Buffer.from(copyText(records));
+    const chained = chains.add(groupRecords(records));
+    const rows = Buffer.from(copyText(chained.rows));
     const telling = records.filter(({ sessionId, events }) => sessionId !== null && events !== undefined);
     const client = await database.$client.connect();
     let broken: unknown;
@@ -35,12 +39,17 @@ export function databaseWriter(database: Database): WriteRecords {
     } catch (error) {
       // What state the connection is in is not known: the pool makes another.
       broken = error;
-      throw error;
+      // The same records were stored by an earlier try whose answer was lost.
+      const told = sqlErrorOf(error);
+      if (told?.code !== uniqueViolation || told.table !== 'egress_records') throw error;
     } finally {
       client.release(broken !== undefined);
     }
+    chained.keep();
   };
 }
+
+const uniqueViolation = '23505';
 
 function copyIn(client: PoolClient, rows: Buffer): Promise<void> {
   return new Promise((resolve, reject) => {
@@ -51,67 +60,29 @@ function copyIn(client: PoolClient, rows: Buffer): Promise<void> {
   });
 }
 
-const table = getTableColumns(egressRequests);
-type Column = keyof typeof table;
-/** What most neighbours have alike. */
-const shared = [
-  'organizationId',
-  'sessionId',
-  'installationId',
-  'turnId',
-  'method',
-  'scheme',
-  'host',
-  'port',
-  'credential',
-  'decision',
-  'rule',
-] as const satisfies (Column & keyof EgressRecord)[];
-const used = ['model', 'inputTokens', 'outputTokens', 'cachedTokens', 'stopReason'] as const;
-/** What each record has for itself. */
-const own = ['id', 'at', 'path', 'status', 'bytesUp', 'bytesDown', 'durationMs'] as const satisfies Column[];
-const target = `egress_requests (${[...shared, ...used, ...own].map((column) => `"${table[column].name}"`).join(', ')})`;
+const table = getTableColumns(egressRecords);
+const columns = Object.keys(table) as (keyof ChainedRecords)[];
+const target = `egress_records (${columns.map((column) => `"${table[column].name}"`).join(', ')})`;
 
 /** The lines that `COPY` reads (Postgres' manual, "File Formats"). */
-function copyText(records: readonly EgressRecord[]): string {
-  let text = '';
-  let last: EgressRecord | undefined;
-  let alike = '';
-  let atMs = Number.NaN;
-  let at = '';
-  for (const record of records) {
-    if (!last || !isAlike(record, last)) {
-      const { usage } = record;
-      alike = [...shared.map((name) => record[name]), ...used.map((name) => usage?.[name] ?? null)]
-        .map(field)
-        .join('\t');
-      last = record;
-    }
-    if (record.at.getTime() !== atMs) {
-      atMs = record.at.getTime();
-      at = record.at.toISOString();
-    }
-    // Stays the same when a batch is written again, so that nothing is recorded twice.
-    record.id ??= newId('egr', atMs);
-    const { id, path, status, bytesUp, bytesDown, durationMs } = record;
-    text += `${alike}\t${id}\t${at}\t${field(path)}\t${status ?? '\\N'}\t${bytesUp}\t${bytesDown}\t${durationMs}\n`;
-  }
-  return text;
-}
-
-function isAlike(one: EgressRecord, other: EgressRecord): boolean {
-  if (one.usage || other.usage) return false;
-  for (const name of shared) if (one[name] !== other[name]) return false;
-  return true;
+function copyText(rows: readonly ChainedRecords[]): string {
+  return rows.map((row) => `${columns.map((column) => field(row[column])).join('\t')}\n`).join('');
 }
 
 const escapes: Readonly<Record<string, string>> = { '\\': '\\\\', '\t': '\\t', '\n': '\\n', '\r': '\\r' };
 const toEscape = /[\\\t\n\r]/;
 
-function field(value: string | number | null): string {
+function field(value: ChainedRecords[keyof ChainedRecords]): string {
   if (value === null) return '\\N';
-  const text = String(value);
+  if (value instanceof Date) return value.toISOString();
+  const text = Array.isArray(value) ? `{${value.map(element).join(',')}}` : String(value);
   return toEscape.test(text) ? text.replace(/[\\\t\n\r]/g, (found) => escapes[found] ?? '') : text;
+}
+
+/** As it stands in an array (Postgres' manual, "Array Input and Output Syntax"). */
+function element(value: string | number | null): string {
+  if (typeof value !== 'string') return value === null ? 'NULL' : `${value}`;
+  return `"${/["\\]/.test(value) ? value.replace(/["\\]/g, '\\$&') : value}"`;
 }
 
 async function tellSessions(

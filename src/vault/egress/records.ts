@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import type { EgressDecision } from '../../store/schema.ts';
 import type { NewEvent } from '../../store/session-events.ts';
+import { sqlErrorOf } from '../../store/sql-error.ts';
 import type { ModelUsage } from './model-usage.ts';
 import { SessionNotes } from './session-notes.ts';
 
@@ -29,8 +30,8 @@ export interface EgressRecord {
   message?: string;
   /** What it adds to its session's log; the recorder's to say. */
   events?: readonly NewEvent[];
-  /** Given when it is first written. */
-  id?: string;
+  /** Of the first of a group: the group's, given when it is first written. */
+  groupId?: string;
 }
 
 /** Writes a batch; the database's in production. */
@@ -59,6 +60,9 @@ const maxWordLength = 128;
 export class Recorder {
   readonly #options: Required<RecorderOptions>;
   #waiting: EgressRecord[] = [];
+  /** Batches that the database did not take, or took without being able to say so: written again as they were. */
+  #again: EgressRecord[][] = [];
+  #againCount = 0;
   readonly #notes = new SessionNotes();
   #timer: NodeJS.Timeout | undefined;
   #timerIsSoon = false;
@@ -71,7 +75,11 @@ export class Recorder {
   }
 
   get full(): boolean {
-    return this.#waiting.length >= this.#options.maxWaiting;
+    return this.#count >= this.#options.maxWaiting;
+  }
+
+  get #count(): number {
+    return this.#waiting.length + this.#againCount;
   }
 
   /** Takes a record, which is the recorder's from then on. */
@@ -88,24 +96,30 @@ export class Recorder {
   /** Writes what waits. Resolves when it is written or the database refused; never rejects. */
   async flush(): Promise<void> {
     while (this.#writing) await this.#writing;
-    if (this.#waiting.length === 0) return;
+    if (this.#count === 0) return;
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    this.#writing = this.#write(this.#waiting.splice(0, maxAtOnce)).finally(() => {
+    this.#writing = this.#write(this.#next()).finally(() => {
       this.#writing = undefined;
     });
     await this.#writing;
   }
 
+  #next(): EgressRecord[] {
+    const again = this.#again.shift();
+    this.#againCount -= again?.length ?? 0;
+    return again ?? this.#waiting.splice(0, maxAtOnce);
+  }
+
   /** Writes all that is left; gives up on what cannot be written. */
   async stop(): Promise<void> {
-    for (let before = -1; this.#waiting.length > 0 && this.#waiting.length !== before; ) {
-      before = this.#waiting.length;
+    for (let before = -1; this.#count > 0 && this.#count !== before; ) {
+      before = this.#count;
       await this.flush();
     }
     clearTimeout(this.#timer);
-    if (this.#waiting.length > 0) {
-      this.#options.logger.error({ lost: this.#waiting.length }, 'Egress records could not be written.');
+    if (this.#count > 0) {
+      this.#options.logger.error({ lost: this.#count }, 'Egress records could not be written.');
     }
   }
 
@@ -117,7 +131,7 @@ export class Recorder {
     if (this.#timer) return;
     const { flushMs, eventFlushMs, maxBatch } = this.#options;
     this.#timerIsSoon = isSoon;
-    const isMuch = this.#waiting.length >= maxBatch;
+    const isMuch = this.#count >= maxBatch;
     this.#timer = setTimeout(
       () => {
         this.#timer = undefined;
@@ -128,37 +142,35 @@ export class Recorder {
   }
 
   async #write(batch: EgressRecord[]): Promise<void> {
-    await this.#writeRows(batch);
-    if (this.#waiting.length > 0) this.#schedule();
-  }
-
-  async #writeRows(rows: EgressRecord[]): Promise<void> {
-    try {
-      await this.#options.write(rows);
-      this.#away = false;
-    } catch (error) {
-      // One row that cannot be stored takes no other with it, nor does one that was stored when nobody could say so.
-      if (rows.length > 1 && /^2[23]/.test(sqlState(error) ?? '')) {
+    const left = [batch];
+    for (let rows = left.shift(); rows; rows = left.shift()) {
+      try {
+        await this.#options.write(rows);
+        this.#away = false;
+      } catch (error) {
+        const code = sqlErrorOf(error)?.code;
+        // What the database refuses for what it is will not be taken later either.
+        if (!code || !/^2[23]/.test(code)) {
+          this.#failed(error);
+          // In their order: what may have been stored has its place in a chain, and what follows it comes after.
+          this.#again.unshift(rows, ...left);
+          break;
+        }
+        // One that cannot be stored takes no other with it.
         const half = rows.length >> 1;
-        await this.#writeRows(rows.slice(0, half));
-        await this.#writeRows(rows.slice(half));
-      } else this.#failed(rows, error);
+        if (half > 0) left.unshift(rows.slice(0, half), rows.slice(half));
+        else this.#options.logger.warn({ code }, 'An egress record was refused by the database.');
+      }
     }
+    this.#againCount = this.#again.reduce((sum, { length }) => sum + length, 0);
+    if (this.#count > 0) this.#schedule();
   }
 
-  #failed(rows: EgressRecord[], error: unknown): void {
-    const code = sqlState(error);
-    if (code && /^2[23]/.test(code)) {
-      // The data itself is refused: it will not be taken later either. What is there already needs no word.
-      if (code === '23505') return;
-      this.#options.logger.warn({ code, rows: rows.length }, 'Egress records were refused by the database.');
-      return;
-    }
+  #failed(error: unknown): void {
     if (!this.#away) {
       this.#options.logger.warn({ err: error }, 'Egress records wait: the database does not take them now.');
     }
     this.#away = true;
-    this.#waiting.unshift(...rows);
   }
 }
 
@@ -184,13 +196,4 @@ const unprintable = /[\u0000-\u001f\u007f]/g;
 function printable(text: string, maxLength: number): string {
   const short = text.length > maxLength ? text.slice(0, maxLength) : text;
   return isPlain.test(short) ? short : short.toWellFormed().replace(unprintable, '?');
-}
-
-/** Drizzle wraps the driver's error. */
-function sqlState(error: unknown): string | undefined {
-  for (let at = error; at instanceof Error; at = at.cause) {
-    const { code } = at as { code?: unknown };
-    if (typeof code === 'string' && /^[0-9A-Z]{5}$/.test(code)) return code;
-  }
-  return undefined;
 }

@@ -9,9 +9,12 @@ import type { Database } from '../../../src/store/connection.ts';
 import { egressRequests } from '../../../src/store/schema.ts';
 import { Egress, type EgressWorld } from '../../../src/vault/egress/egress.ts';
 import type { EgressStart } from '../../../src/vault/egress/protocol.ts';
+import { deriveRecordKey } from '../../../src/vault/keys.ts';
+import { recordKeyOf } from '../../../src/vault/record-chain.ts';
 import { makeListener } from './listener.ts';
 
 export const rootKey = Buffer.alloc(32, 7);
+export const recordKey = recordKeyOf(deriveRecordKey(rootKey));
 export const silent = pino({ level: process.env.TEST_LOG ?? 'silent' });
 
 /** A network of its own: names and addresses are what the test says, and nothing is dialled but loopback. */

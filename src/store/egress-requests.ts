@@ -1,0 +1,61 @@
+import { and, desc, eq, gte, inArray, lt, lte } from 'drizzle-orm';
+import type { Transaction } from './connection.ts';
+import { firstIdAt, idTimeMs } from './ids.ts';
+import { type EgressDecision, egressRecords, egressRequests } from './schema.ts';
+
+export type EgressRequest = typeof egressRequests.$inferSelect;
+
+export interface EgressRequestQuery {
+  sessionId?: string | undefined;
+  decision?: EgressDecision | undefined;
+  /** Only those whose identifier sorts before this one. */
+  before?: string | undefined;
+  limit: number;
+}
+
+/** How far the beginnings within a group may be apart: as far as one has to look around a moment. */
+export const maxGroupSpanMs = 60_000;
+
+/**
+ * The newest requests through the egress process that the transaction may see, newest first. Only the groups that can
+ * hold them are opened: of those that end before a moment the newest `limit`, and all that lie across it.
+ */
+export async function newestEgressRequests(
+  tx: Transaction,
+  { sessionId, decision, before, limit }: EgressRequestQuery,
+): Promise<EgressRequest[]> {
+  const asked = and(
+    sessionId === undefined ? undefined : eq(egressRecords.sessionId, sessionId),
+    decision === undefined ? undefined : eq(egressRecords.decision, decision),
+  );
+  const groupsThat = async (condition: typeof asked, most?: number): Promise<string[]> => {
+    const found = tx.select({ id: egressRecords.id }).from(egressRecords).where(and(asked, condition));
+    const rows = await (most === undefined ? found : found.orderBy(desc(egressRecords.id)).limit(most));
+    return rows.map(({ id }) => id);
+  };
+  const ids = await groupsThat(before === undefined ? undefined : lt(egressRecords.id, before), limit);
+  const atMs = before === undefined ? undefined : idTimeMs(before);
+  if (before !== undefined && atMs !== undefined) {
+    ids.push(
+      ...(await groupsThat(
+        and(
+          gte(egressRecords.id, before),
+          lt(egressRecords.id, firstIdAt('egr', atMs + maxGroupSpanMs + 1)),
+          lte(egressRecords.at, new Date(atMs)),
+        ),
+      )),
+    );
+  }
+  if (ids.length === 0) return [];
+  return tx
+    .select()
+    .from(egressRequests)
+    .where(
+      and(
+        inArray(egressRequests.groupId, ids),
+        before === undefined ? undefined : lt(egressRequests.id, before),
+      ),
+    )
+    .orderBy(desc(egressRequests.id))
+    .limit(limit);
+}
