@@ -300,4 +300,20 @@ export const defences: readonly Defence[] = [
     test: 'test/gateway/passthrough.test.ts',
     title: 'from either side',
   },
+  {
+    name: 'no secret leaves after a body',
+    file: 'src/vault/egress/request-trailers.ts',
+    text: 'if (search.found(text)) throw',
+    without: "if (text === '') throw",
+    test: 'test/vault/request-trailers.test.ts',
+    title: 'ends the request before its end',
+  },
+  {
+    name: 'nothing after a body stands in the place of what was put on',
+    file: 'src/vault/egress/header-rules.ts',
+    text: '=> isNoTrailer(name) || said.has(name)',
+    without: "=> isNoTrailer(name) || said.has('')",
+    test: 'test/vault/request-trailers.test.ts',
+    title: 'none of them stands in the place of the credential that was put on',
+  },
 ];

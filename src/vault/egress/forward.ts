@@ -8,6 +8,7 @@ import { forwardedResponseHeaders, rawPairs } from './header-rules.ts';
 import { HeldAnswer, type Hold } from './held-answer.ts';
 import type { UpstreamHandler } from './http1-exchange.ts';
 import { headerValues } from './http1-head.ts';
+import type { UpstreamRequest } from './http1-outgoing.ts';
 import type { Redaction } from './redaction.ts';
 import { failed, type Refusal, RefusedError } from './refusal.ts';
 import { patientMs, refusalOfFailure, type Silence, watchUpload } from './upstream-failure.ts';
@@ -27,6 +28,7 @@ export interface ForwardInput {
   /** Names and values in turn. */
   headers: string[];
   body: Readable | Buffer | null;
+  trailers?: UpstreamRequest['trailers'];
   response: ClientResponse;
   /** Cleans what comes back. */
   redaction?: Redaction;
@@ -78,6 +80,7 @@ export function forward(input: ForwardInput): Promise<ForwardResult> {
           path: input.path,
           headers: input.headers,
           body: input.body,
+          trailers: input.trailers,
           headersTimeout: silence?.firstByteMs ?? patientMs,
           bodyTimeout: silence?.idleMs ?? patientMs,
         },

@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import type { Readable } from 'node:stream';
 import { errors } from 'undici';
+import { type UpstreamRequest, writeEnd } from './http1-outgoing.ts';
 
 export interface UploadOptions {
   body: Readable;
@@ -8,6 +9,8 @@ export interface UploadOptions {
   /** What goes before the body: with its first piece, so that of a body that breaks before it nothing is sent. */
   head: string;
   isChunked: boolean;
+  /** Asked at the end of a body in chunks. */
+  trailers: UpstreamRequest['trailers'];
   /** It must have just so many bytes. */
   announcedBytes: number | undefined;
   onPiece(piece: Buffer): void;
@@ -26,7 +29,7 @@ export interface Upload {
 
 /** Sends a body piece by piece, in chunks where its length is not known. */
 export function startUpload(options: UploadOptions): Upload {
-  const { body, socket, isChunked, announcedBytes, onPiece, onSent, onFailed } = options;
+  const { body, socket, isChunked, trailers, announcedBytes, onPiece, onSent, onFailed } = options;
   let unsent = options.head;
   let bytes = 0;
   const onData = (piece: Buffer) => {
@@ -45,8 +48,14 @@ export function startUpload(options: UploadOptions): Upload {
     if (announcedBytes !== undefined && bytes < announcedBytes) {
       return onFailed(new errors.RequestContentLengthMismatchError());
     }
+    let last = '';
+    try {
+      if (isChunked) last = writeEnd(trailers?.() ?? []);
+    } catch (error) {
+      return onFailed(error as Error);
+    }
     stop();
-    if (unsent !== '' || isChunked) socket.write(`${unsent}${isChunked ? '0\r\n\r\n' : ''}`, 'latin1');
+    if (unsent !== '' || isChunked) socket.write(unsent + last, 'latin1');
     onSent();
   };
   const onClose = () => onFailed(new Error('the body was cut off'));
