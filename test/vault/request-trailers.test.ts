@@ -7,6 +7,7 @@ import { createFixture, type Fixture } from '../support/fixture.ts';
 import { type Door, exchangeInside } from './support/client.ts';
 import { startTestEgress, type TestEgress } from './support/egress.ts';
 import { connectHttp2 } from './support/http2-client.ts';
+import { startHttp2Upstream } from './support/http2-upstream.ts';
 import { storeVaultAuth } from './support/vault-credential.ts';
 
 const host = 'api.example.com';
@@ -68,15 +69,27 @@ beforeEach(() => {
 type Fields = [string, string][];
 
 /** Sends `hi` in chunks with these after it; gives the answer with its head, as far as it comes. */
-async function overHttp1(path: string, trailers: Fields, at = door, to = host): Promise<string> {
+async function overHttp1(
+  path: string,
+  trailers: Fields,
+  at = door,
+  to = host,
+  more = ['x-more', '1'],
+): Promise<string> {
   const lines = trailers.map(([name, text]) => `${name}: ${text}\r\n`).join('');
-  const head = `POST ${path} HTTP/1.1\r\nHost: ${to}\r\nX-Said: before\r\nTransfer-Encoding: chunked\r\n\r\n`;
+  const head = `POST ${path} HTTP/1.1\r\nHost: ${to}\r\nX-Said: before\r\n${more.join(': ')}\r\nTransfer-Encoding: chunked\r\n\r\n`;
   return exchangeInside(at, to, `${head}2\r\nhi\r\n0\r\n${lines}\r\n`, (text) => /(?:ok|})$/.test(text));
 }
 
-async function overHttp2(path: string, trailers: Fields, at = door, to = host): Promise<string> {
+async function overHttp2(
+  path: string,
+  trailers: Fields,
+  at = door,
+  to = host,
+  more = ['x-more', '1'],
+): Promise<string> {
   const session = await connectHttp2(at, to);
-  const asked = { ':method': 'POST', ':path': path, 'x-said': 'before' };
+  const asked = { ':method': 'POST', ':path': path, 'x-said': 'before', [more[0] ?? '']: more[1] };
   const stream = session.request(asked, { endStream: false, waitForTrailers: true });
   const named: Record<string, string[]> = {};
   for (const [name, text] of trailers) {
@@ -167,6 +180,80 @@ describe.each(clients)('over %s', (protocol, send) => {
       decision: 'refused',
       rule,
       path,
+    });
+  });
+});
+
+describe.each(clients)('over %s to an upstream of HTTP/2', (_, send) => {
+  const grpc = 'grpc.example.com';
+  const secret = 'sk-trailers-over-http2-123456';
+  const upstream = startHttp2Upstream(grpc);
+  const got: { body: string; trailers: Fields; whole: boolean }[] = [];
+  let other: { world: TestEgress; fixture: Fixture; door: Door };
+
+  beforeAll(async () => {
+    const { connect } = await upstream;
+    (await upstream).answer = (stream) => {
+      const seen = { body: '', trailers: [] as Fields, whole: false };
+      got.push(seen);
+      stream.on('trailers', (_named, _flags, fields) => {
+        const flat = (fields as unknown as string[]).map(String);
+        seen.trailers = flat.flatMap((name, i): Fields => (i % 2 === 0 ? [[name, flat[i + 1] ?? '']] : []));
+      });
+      stream.on('data', (chunk: Buffer) => {
+        seen.body += chunk.toString();
+      });
+      stream.on('end', () => {
+        if (stream.aborted || stream.rstCode !== 0) return;
+        seen.whole = true;
+        stream.respond({ ':status': 200, 'content-length': 2 });
+        stream.end('ok');
+      });
+    };
+    const database = await createTestDatabase();
+    const made = await createFixture(database.database, { policy: { allowed_hosts: [grpc] } });
+    const match = { host: grpc, path_prefix: '/keyed', methods: null };
+    const headers = [{ name: 'X-Key', value: secret }];
+    await storeVaultAuth(database.database, made, { type: 'header', headers, match }, 'key');
+    const there = await startTestEgress(database, {}, { connect });
+    there.network.names.set(grpc, ['93.184.216.34']);
+    other = { world: there, fixture: made, door: await there.open(made) };
+  });
+  afterAll(async () => (await upstream).close());
+  beforeEach(() => {
+    got.length = 0;
+  });
+
+  test('they go on by the same rules, and without any the request is whole too', async () => {
+    const sent: Fields = [
+      ['x-sum', '7'],
+      ['authorization', 'evil'],
+      ['x_key', 'evil'],
+      ['x-sum', '8'],
+    ];
+    expect(await send('/keyed', sent, other.door, grpc, ['te', 'trailers'])).toMatch(/ok$/);
+    expect(await send('/keyed', [], other.door, grpc, ['te', 'trailers'])).toMatch(/ok$/);
+    expect(got).toEqual([
+      {
+        body: 'hi',
+        trailers: [
+          ['x-sum', '7'],
+          ['x-sum', '8'],
+        ],
+        whole: true,
+      },
+      { body: 'hi', trailers: [], whole: true },
+    ]);
+    expect((await upstream).seen.at(-1)).toMatchObject({ 'x-key': secret });
+    expect(new Set((await upstream).protocols)).toEqual(new Set(['h2']));
+  });
+
+  test('a secret in one of them ends the request before its end', async () => {
+    const answer = await send('/t', [['x-sum', secret]], other.door, grpc, ['te', 'trailers']);
+    expect(answer).toContain('secret.outbound');
+    expect(got).toMatchObject([{ trailers: [], whole: false }]);
+    expect((await other.world.records(other.fixture.sessionId)).at(-1)).toMatchObject({
+      ...{ decision: 'refused', rule: 'secret.outbound', status: 403 },
     });
   });
 });

@@ -123,7 +123,7 @@ export class Exchange implements Dispatcher.DispatchController {
       this.#handler.onBodySent(body);
     } else {
       this.#upload = startUpload({
-        ...{ body, socket, head, isChunked, trailers, announcedBytes },
+        ...{ body, sink: socket, head, isChunked, trailers, announcedBytes },
         onPiece: (piece) => {
           this.#uploaded();
           this.#handler.onBodySent(piece);

@@ -19,8 +19,10 @@ export interface UpstreamRequest {
   trailers?: (() => string[]) | undefined;
 }
 
-const unsafePath = /[^!-~]/;
-const payloadMethods = new Set(['POST', 'PUT', 'PATCH', 'QUERY']);
+/** What stands in no path. */
+export const unsafePath = /[^!-~]/;
+/** Their requests have a body, be it an empty one. */
+export const payloadMethods = new Set(['POST', 'PUT', 'PATCH', 'QUERY']);
 
 /** The head as it goes out, and what is said of the body. Undefined when a part of it could be read as more than it is. */
 export function writeHead({ method, path, headers, body }: UpstreamRequest, authority: string) {
