@@ -316,4 +316,12 @@ export const defences: readonly Defence[] = [
     test: 'test/vault/request-trailers.test.ts',
     title: 'none of them stands in the place of the credential that was put on',
   },
+  {
+    name: 'a refresh token that may be spent is not sent again',
+    file: 'src/vault/refresh-claims.ts',
+    text: '      if (refreshing) {',
+    without: "      if (refreshing?.by === '') {",
+    test: 'test/vault/refresh.test.ts',
+    title: 'one that dies over a token of an installation leaves the same word, and the publication tells it',
+  },
 ];
