@@ -290,6 +290,24 @@ test('an upstream that is silent, or takes no requests, is given up in time', as
   expect(none.dials()).toBeLessThanOrEqual(8);
 });
 
+test('after a request that was not answered in time the next takes another connection, and others go on', async () => {
+  const streams: ServerHttp2Stream[] = [];
+  const { pool, dials } = await poolTo((stream, count) => {
+    if (count > 3) ok(stream);
+    else if (count > 1) streams.push(stream);
+    else ok(stream);
+  });
+  await askUpstream(pool, {});
+  const slow = askUpstream(pool, {});
+  await expect(askUpstream(pool, { headersTimeout: 50 })).rejects.toThrow();
+  expect(dials()).toBe(1);
+  expect(await askUpstream(pool, {})).toMatchObject({ body: 'ok' });
+  expect(dials()).toBe(2);
+  const [first] = streams;
+  if (first) ok(first);
+  expect(await slow).toMatchObject({ body: 'ok' });
+});
+
 test('an upstream of HTTP/1.1 is asked so on the connection that was opened, and not offered HTTP/2 each time', async () => {
   const port = await serveBytes((socket) => {
     const answer = 'HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok';

@@ -233,6 +233,8 @@ export class Http2Exchange implements Dispatcher.DispatchController {
   }
 
   #late(): void {
+    // The connection may be dead without a word: what is under way goes on, and what comes next takes another.
+    this.#stream?.session?.close();
     this.abort(this.#begun ? new errors.BodyTimeoutError() : new errors.HeadersTimeoutError());
   }
 }
