@@ -1,4 +1,4 @@
-import { and, eq, or } from 'drizzle-orm';
+import { eq, or } from 'drizzle-orm';
 import type { Database } from '../store/connection.ts';
 import { clientKinds } from '../store/credential-kinds.ts';
 import { withOrganization } from '../store/organization.ts';
@@ -104,29 +104,13 @@ export class CredentialStore {
     return this.#read(organizationId, id, 'token');
   }
 
-  /**
-   * Writes a refreshed secret over the version that was read. Answers the new version, undefined when somebody else was
-   * first or the credential is gone.
-   */
-  async replace(
-    credential: OpenCredential,
-    secret: Record<string, string>,
-    detail: Record<string, unknown>,
-  ): Promise<number | undefined> {
-    const { organizationId, id, version } = credential;
-    const sealed = await sealCredential(
+  /** Seals a refreshed secret of a credential. */
+  seal({ organizationId, id }: OpenCredential, secret: Record<string, string>): Promise<string> {
+    return sealCredential(
       organizationPublicKey(writingKey(this.#rootKeys), organizationId),
       credentialBinding(organizationId, id),
       secret,
     );
-    const [row] = await withOrganization(this.#database, organizationId, (tx) =>
-      tx
-        .update(credentials)
-        .set({ sealed, detail, version: version + 1, updatedAt: new Date() })
-        .where(and(eq(credentials.id, id), eq(credentials.version, version)))
-        .returning({ version: credentials.version }),
-    );
-    return row?.version;
   }
 
   /** Whether a publication is an emulated one, for the calls that carry no credential. Rejects with a CredentialError. */

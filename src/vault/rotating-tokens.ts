@@ -1,6 +1,8 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { CredentialError, type CredentialStore, type OpenCredential } from './credential-store.ts';
 import { TokenError } from './github-app.ts';
 import { keepNewest } from './keep-newest.ts';
+import type { RefreshClaims } from './refresh-claims.ts';
 import { TimedCache } from './timed-cache.ts';
 
 /** Sends one refreshing call: a form to the provider's token endpoint. */
@@ -20,10 +22,15 @@ const endpoints = {
   slack_bot: { host: 'slack.com', path: '/api/oauth.v2.access', field: 'token' },
 } as const;
 
+const words = { linear_app: 'Linear', slack_bot: 'Slack' } as const;
 const renewBeforeMs = 5 * 60_000;
 const maxRemembered = 1_000;
 /** When to look for what another process stored, each after the one before. */
 const storedByAnotherMs = [0, 200, 600];
+const pollMs = 100;
+/** How long to wait for a process that asks: longer once the token is of no use any more. */
+const maxWaitMs = 20_000;
+const maxWaitAliveMs = 2_000;
 /** A refusal is the answer for so long, so that not every request asks again. */
 const refusedTtlMs = 60_000;
 
@@ -35,11 +42,12 @@ interface Remembered {
 
 /**
  * Access tokens that end and are refreshed (Linear's, and Slack's where rotation is on): ahead of their end, once for
- * all who wait, and written over the version that was read, so that of two processes one refreshes and the other takes
- * what that one stored. Refresh tokens work once: what was got is stored before it is used.
+ * all who wait in all processes. Refresh tokens work once: what was got is stored before it is used, and one that a
+ * process may have spent before it died is not sent again.
  */
 export class RotatingTokens {
   readonly #credentials: CredentialStore;
+  readonly #claims: RefreshClaims;
   readonly #post: PostForm;
   readonly #now: () => number;
   readonly #onRefused: OnRefused;
@@ -50,11 +58,13 @@ export class RotatingTokens {
 
   constructor(
     credentials: CredentialStore,
+    claims: RefreshClaims,
     post: PostForm,
     now: () => number = Date.now,
     onRefused: OnRefused = async () => {},
   ) {
     this.#credentials = credentials;
+    this.#claims = claims;
     this.#post = post;
     this.#now = now;
     this.#onRefused = onRefused;
@@ -82,36 +92,68 @@ export class RotatingTokens {
   }
 
   async #refresh(stale: OpenCredential, kind: keyof typeof endpoints): Promise<Remembered> {
-    const credential = await this.#credentials.readAnew(stale);
-    const read = remembered(credential, kind);
-    if (read.expiresAtMs > this.#now() + renewBeforeMs) return this.#remember(credential.id, read);
-    const refusal = this.#refused.peek(`${credential.id} ${credential.version}`);
-    if (refusal) throw await refusal;
-    const client = await this.#credentials.find(
-      credential.organizationId,
-      credential.publicationId,
-      'client',
-    );
+    for (let waitedMs = 0; ; waitedMs += pollMs) {
+      const credential = await this.#credentials.readAnew(stale);
+      const read = remembered(credential, kind);
+      if (read.expiresAtMs > this.#now() + renewBeforeMs) return this.#remember(credential.id, read);
+      const refusal = this.#refused.peek(`${credential.id} ${credential.version}`);
+      if (refusal) throw await refusal;
+      const { organizationId, publicationId } = credential;
+      const client = await this.#credentials.find(organizationId, publicationId, 'client');
+      const claim = await this.#claims.claim(organizationId, credential, () => client.secret);
+      switch (claim.kind) {
+        case 'ours':
+          return this.#ask(credential, kind, claim.needed);
+        case 'newer':
+          continue;
+        case 'over': {
+          const message = `${words[kind]}: ${claim.reason ?? 'The token cannot be refreshed.'} Install the app again.`;
+          return this.#refuse({ ...credential, version: claim.version }, 0, message);
+        }
+      }
+      // While another process asks, the old token may still do.
+      const isAlive = read.expiresAtMs > this.#now();
+      if (waitedMs >= (isAlive ? maxWaitAliveMs : maxWaitMs)) {
+        if (isAlive) return read;
+        throw new TokenError('unavailable', 503, 'The token is being refreshed. Try again.');
+      }
+      await sleep(pollMs);
+    }
+  }
+
+  async #ask(
+    credential: OpenCredential,
+    kind: keyof typeof endpoints,
+    client: Readonly<Record<string, string>>,
+  ): Promise<Remembered> {
+    const { organizationId, id } = credential;
     const { host, path, field } = endpoints[kind];
+    const giveBack = () => this.#claims.settle(organizationId, id, (oauth) => ({ oauth, isNew: false }));
     const { status, body } = await this.#post(credential, host, path, {
       grant_type: 'refresh_token',
       refresh_token: credential.secret.refresh_token ?? '',
-      client_id: client.secret.client_id ?? '',
-      client_secret: client.secret.client_secret ?? '',
+      client_id: client.client_id ?? '',
+      client_secret: client.client_secret ?? '',
+    }).catch(async (error: unknown) => {
+      await giveBack();
+      throw error;
     });
     const answer = (body ?? {}) as Record<string, unknown>;
     const { access_token: token, refresh_token: refresh, expires_in: seconds } = answer;
     if (status >= 500 || status === 429) {
+      await giveBack();
       throw new TokenError('unavailable', status, `${host} answered ${status} when a token was refreshed.`);
     }
     if (status !== 200 || typeof token !== 'string') {
+      await giveBack();
       const newer = await this.#storedByAnother(credential, kind);
-      if (newer) return this.#remember(credential.id, newer);
+      if (newer) return this.#remember(id, newer);
       const said = typeof answer.error === 'string' ? answer.error : String(status);
-      const message = `${host} refused to refresh the token (${said}). Install the app again.`;
-      await this.#onRefused(credential, message);
-      const refused = new TokenError('refused', status, message);
-      throw await this.#refused.get(`${credential.id} ${credential.version}`, async () => refused);
+      return this.#refuse(
+        credential,
+        status,
+        `${host} refused to refresh the token (${said}). Install the app again.`,
+      );
     }
     const expiresAtMs = this.#now() + (typeof seconds === 'number' ? seconds : 3_600) * 1000;
     const secret = {
@@ -119,11 +161,22 @@ export class RotatingTokens {
       [field]: token,
       ...(typeof refresh === 'string' ? { refresh_token: refresh } : {}),
     };
-    const detail = { ...credential.detail, expires_at: new Date(expiresAtMs).toISOString() };
-    const version = await this.#credentials.replace(credential, secret, detail);
-    if (version !== undefined) return this.#remember(credential.id, { version, token, expiresAtMs });
-    // Another process was first; its token is the one that counts.
-    return this.#remember(credential.id, remembered(await this.#credentials.readAnew(stale), kind));
+    const sealed = await this.#credentials.seal(credential, secret);
+    const detail = { expires_at: new Date(expiresAtMs).toISOString() };
+    const stored = await this.#claims
+      .settle(organizationId, id, (oauth) => ({ oauth, detail, sealed, isNew: true }))
+      // It cannot be stored just now: it is used here all the same, until the row says something else.
+      .catch(() => credential.version + 1);
+    if (stored !== undefined) return this.#remember(id, { version: stored, token, expiresAtMs });
+    // Somebody stored another one meanwhile; that is the one that counts.
+    return this.#remember(id, remembered(await this.#credentials.readAnew(credential), kind));
+  }
+
+  /** Says so on the publication, and for a while to all who ask, without asking anybody again. */
+  async #refuse(credential: OpenCredential, status: number, message: string): Promise<never> {
+    await this.#onRefused(credential, message);
+    const refused = new TokenError('refused', status, message);
+    throw await this.#refused.get(`${credential.id} ${credential.version}`, async () => refused);
   }
 
   /** A refresh token works once: another process may have used it up, and is about to store what it got. */

@@ -1,12 +1,12 @@
-import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { and, eq, sql } from 'drizzle-orm';
-import type { Database, Transaction } from '../store/connection.ts';
+import { eq } from 'drizzle-orm';
+import type { Database } from '../store/connection.ts';
 import { withOrganization } from '../store/organization.ts';
 import { credentials } from '../store/schema.ts';
 import { CredentialError } from './credential-store.ts';
 import { keepNewest } from './keep-newest.ts';
 import { organizationPublicKey, type RootKeys, writingKey } from './keys.ts';
+import type { RefreshClaims, RefreshResult } from './refresh-claims.ts';
 import { type RefreshOutcome, readRefresh, refreshRequest, type TokenAnswer } from './refresh-request.ts';
 import { credentialBinding, openCredential, sealCredential } from './seal.ts';
 import type { OauthDetail, VaultCredential, VaultCredentialDetail } from './vault-credential.ts';
@@ -29,40 +29,35 @@ interface Held {
   notBeforeMs: number;
 }
 
-/** What the row says to somebody who wants to refresh. */
-type Claim =
-  | { kind: 'ours'; secret: Record<string, string>; refresh: NonNullable<OauthDetail['refresh']> }
-  | { kind: 'known'; held: Held }
-  /** Another process asks just now. */
-  | { kind: 'busy' };
-
 const aheadMs = 120_000;
 const failedWaitMs = 30_000;
 const maxHeld = 1_000;
-/** A request to a token endpoint is over long before this: whoever began one and is not done has died over it. */
-const unknownAfterMs = 90_000;
 const pollMs = 100;
 const maxPollMs = 20_000;
-const storeTries = 5;
 
 /**
  * Access tokens of `mcp_oauth` credentials: refreshed ahead of their end and when an upstream refuses one, by one
- * request for all who wait in all processes. Who asks writes that down first. A process that dies between the answer
- * and its storing leaves that behind: the refresh token may be spent, so it is not sent again, and the credential says
- * that it must be entered anew.
+ * request for all who wait in all processes.
  */
 export class VaultTokens {
   readonly #database: Database;
   readonly #rootKeys: RootKeys;
+  readonly #claims: RefreshClaims;
   readonly #ask: AskTokenEndpoint;
   readonly #now: () => number;
-  readonly #by = randomUUID();
   readonly #held = new Map<string, Held>();
   readonly #refreshing = new Map<string, Promise<Held>>();
 
-  constructor(database: Database, rootKeys: RootKeys, ask: AskTokenEndpoint, now: () => number) {
+  constructor(
+    database: Database,
+    rootKeys: RootKeys,
+    claims: RefreshClaims,
+    ask: AskTokenEndpoint,
+    now: () => number,
+  ) {
     this.#database = database;
     this.#rootKeys = rootKeys;
+    this.#claims = claims;
     this.#ask = ask;
     this.#now = now;
   }
@@ -100,54 +95,31 @@ export class VaultTokens {
 
   async #refreshOnce(organizationId: string, id: string, seen: Held): Promise<Held> {
     for (let waited = 0; ; waited += pollMs) {
-      const claim = await withOrganization(this.#database, organizationId, (tx) =>
-        this.#claim(tx, organizationId, id, seen),
+      const claim = await this.#claims.claim(
+        organizationId,
+        { id, version: seen.version },
+        async (row, oauth) => {
+          const { refresh } = oauth;
+          const binding = credentialBinding(organizationId, id);
+          return refresh && { refresh, secret: await openCredential(this.#rootKeys, binding, row.sealed) };
+        },
       );
-      if (claim.kind === 'known') return claim.held;
-      if (claim.kind === 'ours') {
-        const outcome = await this.#send(organizationId, claim.refresh, claim.secret);
-        return this.#settle(organizationId, id, seen, claim.secret, outcome);
+      switch (claim.kind) {
+        case 'ours': {
+          const { refresh, secret } = claim.needed;
+          const outcome = await this.#send(organizationId, refresh, secret);
+          return this.#settle(organizationId, id, seen, secret, outcome);
+        }
+        case 'newer':
+          return this.#open(organizationId, detailed(claim.row));
+        case 'over':
+          return { ...seen, version: claim.version, notBeforeMs: Number.POSITIVE_INFINITY };
+        case 'later':
+          return { ...seen, notBeforeMs: claim.notBeforeMs };
       }
       if (waited >= maxPollMs) return { ...seen, notBeforeMs: this.#now() + pollMs };
       await sleep(pollMs);
     }
-  }
-
-  async #claim(tx: Transaction, organizationId: string, id: string, seen: Held): Promise<Claim> {
-    const [row] = await tx.select().from(credentials).where(eq(credentials.id, id)).for('update');
-    if (!row || row.archivedAt) throw new CredentialError('missing', `The credential ${id} is gone.`);
-    const detail = row.detail as unknown as VaultCredentialDetail;
-    // Another process was first.
-    if (row.version !== seen.version) {
-      return { kind: 'known', held: await this.#open(organizationId, { ...row, detail }) };
-    }
-    const oauth = detail.oauth ?? {};
-    const now = this.#now();
-    if (!oauth.refresh || oauth.needsReauth) {
-      return { kind: 'known', held: { ...seen, notBeforeMs: Number.POSITIVE_INFINITY } };
-    }
-    const notBeforeMs = Date.parse(oauth.notBefore ?? '');
-    if (notBeforeMs > now) return { kind: 'known', held: { ...seen, notBeforeMs } };
-    if (oauth.refreshing && now - Date.parse(oauth.refreshing.at) < unknownAfterMs) return { kind: 'busy' };
-    if (oauth.refreshing) {
-      await this.#write(tx, id, {
-        ...oauth,
-        refreshing: undefined,
-        needsReauth: 'refresh_unknown',
-        refused: `A process died on ${oauth.refreshing.at} while it refreshed this token: the refresh token may be spent, so it is not sent again.`,
-      });
-      return {
-        kind: 'known',
-        held: { ...seen, version: row.version + 1, notBeforeMs: Number.POSITIVE_INFINITY },
-      };
-    }
-    const secret = await openCredential(this.#rootKeys, credentialBinding(organizationId, id), row.sealed);
-    const refreshing = { by: this.#by, at: new Date(now).toISOString() };
-    await tx
-      .update(credentials)
-      .set({ detail: withOauth({ ...oauth, refreshing }) })
-      .where(eq(credentials.id, id));
-    return { kind: 'ours', secret, refresh: oauth.refresh };
   }
 
   async #send(
@@ -173,80 +145,56 @@ export class VaultTokens {
     outcome: RefreshOutcome,
   ): Promise<Held> {
     const held = afterRefresh(seen, outcome, this.#now());
-    for (let attempt = 1; ; attempt++) {
-      try {
-        const stored = await withOrganization(this.#database, organizationId, (tx) =>
-          this.#store(tx, organizationId, id, secret, outcome),
-        );
-        if (stored !== undefined) return { ...held, version: stored };
-        break;
-      } catch (error) {
-        if (attempt >= storeTries) return outcome.kind === 'renewed' ? held : Promise.reject(error);
-        await sleep(pollMs * 2 ** attempt);
-      }
+    const sealed = await this.#sealed(organizationId, id, secret, outcome);
+    let stored: number | undefined;
+    try {
+      stored = await this.#claims.settle(organizationId, id, (rest) => this.#result(rest, outcome, sealed));
+    } catch (error) {
+      if (outcome.kind === 'renewed') return held;
+      throw error;
     }
+    if (stored !== undefined) return { ...held, version: stored };
     // Somebody entered another one meanwhile; that one counts.
     const [row] = await withOrganization(this.#database, organizationId, (tx) =>
       tx.select().from(credentials).where(eq(credentials.id, id)),
     );
     if (!row || row.archivedAt) throw new CredentialError('missing', `The credential ${id} is gone.`);
-    return this.#open(organizationId, { ...row, detail: row.detail as unknown as VaultCredentialDetail });
+    return this.#open(organizationId, detailed(row));
   }
 
-  /** The version that it has from then on; undefined when the claim is not ours any more. */
-  async #store(
-    tx: Transaction,
+  async #sealed(
     organizationId: string,
     id: string,
     secret: Readonly<Record<string, string>>,
     outcome: RefreshOutcome,
-  ): Promise<number | undefined> {
-    const [row] = await tx.select().from(credentials).where(eq(credentials.id, id)).for('update');
-    const oauth = (row?.detail as unknown as VaultCredentialDetail | undefined)?.oauth;
-    if (!row || row.archivedAt || oauth?.refreshing?.by !== this.#by) return undefined;
-    const { refreshing: _, notBefore: __, ...rest } = oauth;
+  ): Promise<string> {
+    if (outcome.kind !== 'renewed') return '';
+    const { token, refreshToken } = outcome;
+    const renewed = {
+      ...secret,
+      access_token: token,
+      ...(refreshToken ? { refresh_token: refreshToken } : {}),
+    };
+    const key = organizationPublicKey(writingKey(this.#rootKeys), organizationId);
+    return sealCredential(key, credentialBinding(organizationId, id), renewed);
+  }
+
+  #result(rest: OauthDetail, outcome: RefreshOutcome, sealed: string): RefreshResult {
     switch (outcome.kind) {
       case 'later': {
         const notBefore = new Date(this.#now() + outcome.waitMs).toISOString();
-        await tx
-          .update(credentials)
-          .set({ detail: withOauth({ ...rest, notBefore }) })
-          .where(eq(credentials.id, id));
-        return row.version;
+        return { oauth: { ...rest, notBefore }, isNew: false };
       }
-      case 'refused':
-        return this.#write(tx, id, { ...rest, needsReauth: 'refresh_refused', refused: outcome.reason });
+      case 'refused': {
+        const oauth: OauthDetail = { ...rest, needsReauth: 'refresh_refused', refused: outcome.reason };
+        return { oauth, isNew: true };
+      }
       case 'renewed': {
-        const { token, refreshToken, expiresAt, scope } = outcome;
-        const renewed = {
-          ...secret,
-          access_token: token,
-          ...(refreshToken ? { refresh_token: refreshToken } : {}),
-        };
-        const key = organizationPublicKey(writingKey(this.#rootKeys), organizationId);
-        const sealed = await sealCredential(key, credentialBinding(organizationId, id), renewed);
-        return this.#write(tx, id, { ...rest, expiresAt, grantedScope: scope ?? rest.grantedScope }, sealed);
+        const { expiresAt, scope } = outcome;
+        const oauth = { ...rest, expiresAt, grantedScope: scope ?? rest.grantedScope };
+        return { oauth, sealed, isNew: true };
       }
     }
-  }
-
-  async #write(
-    tx: Transaction,
-    id: string,
-    oauth: OauthDetail,
-    sealed?: string,
-  ): Promise<number | undefined> {
-    const [row] = await tx
-      .update(credentials)
-      .set({
-        detail: withOauth(oauth),
-        version: sql`${credentials.version} + 1`,
-        updatedAt: new Date(this.#now()),
-        ...(sealed === undefined ? {} : { sealed }),
-      })
-      .where(and(eq(credentials.id, id)))
-      .returning({ version: credentials.version });
-    return row?.version;
   }
 
   async #open(organizationId: string, { id, version, sealed, detail }: VaultCredential): Promise<Held> {
@@ -261,9 +209,9 @@ export class VaultTokens {
   }
 }
 
-/** The detail with this part replaced, and the rest as it is by then. */
-const withOauth = (oauth: OauthDetail) =>
-  sql`jsonb_set(${credentials.detail}, '{oauth}', ${JSON.stringify(oauth)}::jsonb)`;
+function detailed(row: typeof credentials.$inferSelect): VaultCredential {
+  return { ...row, detail: row.detail as unknown as VaultCredentialDetail };
+}
 
 function afterRefresh(seen: Held, outcome: RefreshOutcome, nowMs: number): Held {
   switch (outcome.kind) {

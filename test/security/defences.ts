@@ -300,4 +300,28 @@ export const defences: readonly Defence[] = [
     test: 'test/gateway/passthrough.test.ts',
     title: 'from either side',
   },
+  {
+    name: 'no secret leaves after a body',
+    file: 'src/vault/egress/request-trailers.ts',
+    text: 'if (search.found(text)) throw',
+    without: "if (text === '') throw",
+    test: 'test/vault/request-trailers.test.ts',
+    title: 'ends the request before its end',
+  },
+  {
+    name: 'nothing after a body stands in the place of what was put on',
+    file: 'src/vault/egress/header-rules.ts',
+    text: '=> isNoTrailer(name) || said.has(name)',
+    without: "=> isNoTrailer(name) || said.has('')",
+    test: 'test/vault/request-trailers.test.ts',
+    title: 'none of them stands in the place of the credential that was put on',
+  },
+  {
+    name: 'a refresh token that may be spent is not sent again',
+    file: 'src/vault/refresh-claims.ts',
+    text: '      if (refreshing) {',
+    without: "      if (refreshing?.by === '') {",
+    test: 'test/vault/refresh.test.ts',
+    title: 'one that dies over a token of an installation leaves the same word, and the publication tells it',
+  },
 ];

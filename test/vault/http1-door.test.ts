@@ -1,6 +1,7 @@
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { buffer } from 'node:stream/consumers';
-import { afterEach, expect, test } from 'vitest';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterEach, expect, test, vi } from 'vitest';
 import { BodyBudget } from '../../src/vault/egress/bodies.ts';
 import type { ClientRequest, ClientResponse } from '../../src/vault/egress/client-messages.ts';
 import { type Http1Handlers, serveHttp1 } from '../../src/vault/egress/http1-door.ts';
@@ -19,6 +20,7 @@ async function door(
   const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
     socket.on('error', () => {});
     serveHttp1(socket, {
+      idleMs: 900_000,
       request: (_request, response) => response.destroy(),
       connect: (_request, inner) => inner.destroy(),
       unreadable: ({ rule }) => {
@@ -69,6 +71,36 @@ test('requests that come at once are answered one after the other, whatever thei
   );
   expect(bodiesOf(await answer())).toEqual(['/1 ', '/2 abc', '/3 def', '/4 ']);
 });
+
+test.each([
+  ['that is the last', 'connection: close\r\n', [200, 200]],
+  ['that others may follow', '', [75_000, 200]],
+])(
+  'of an answer %s and was written whole, a client that takes nothing is not waited for without end',
+  async (_, last, waits) => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] });
+    const bytes = 32 * 1024 * 1024;
+    const answered = Promise.withResolvers<void>();
+    const { socket, answer } = await door({
+      idleMs: 200,
+      request: (_request, response) => {
+        response.writeHead(200, ['content-length', String(bytes)]);
+        response.end(Buffer.alloc(bytes));
+        answered.resolve();
+      },
+    });
+    socket.pause();
+    socket.write(`GET / HTTP/1.1\r\nhost: a\r\n${last}\r\n`);
+    await answered.promise;
+    for (const ms of waits) {
+      vi.advanceTimersByTime(ms + 1);
+      // As far as it comes by itself.
+      await sleep(50);
+    }
+    vi.useRealTimers();
+    expect((await answer()).length).toBeLessThan(bytes);
+  },
+);
 
 test('a request is the same in single bytes', async () => {
   const { socket, answer } = await door({ request: echo });

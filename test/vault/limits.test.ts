@@ -203,6 +203,42 @@ describe('what one session may use, at the proxy', () => {
     expect(await exchangeInside(door, host, request)).toMatch(/^HTTP\/1\.1 408[\s\S]*limit\.idle/);
   });
 
+  it('gives up a client that takes nothing of its answer, and not one that takes it slowly', async () => {
+    const { world, door } = await enter({ idleTimeoutSeconds: 1 });
+    const big = 24 * 1024 * 1024;
+    const closed = Promise.withResolvers<boolean>();
+    upstream.answer = (request, response) => {
+      if (request.url === '/never') response.once('close', () => closed.resolve(response.writableFinished));
+      response.end(Buffer.alloc(big));
+    };
+    const never = await openSecureTunnel(door, host);
+    never.pause();
+    never.write(get('/never'));
+    const slow = await openSecureTunnel(door, host);
+    slow.write(get('/slow').replace('\r\n\r\n', '\r\nConnection: close\r\n\r\n'));
+    let read = 0;
+    const started = performance.now();
+    await new Promise<void>((resolve) => {
+      slow.on('data', (chunk: Buffer) => {
+        read += chunk.byteLength;
+        if (read % (1024 * 1024) > chunk.byteLength) return;
+        slow.pause();
+        setTimeout(() => slow.resume(), 150);
+      });
+      slow.once('end', resolve);
+    });
+    expect(performance.now() - started).toBeGreaterThan(3_000);
+    expect(read).toBeGreaterThan(big);
+    expect(await closed.promise).toBe(false);
+    const rules = async () =>
+      Object.fromEntries((await world.records(fixture.sessionId)).map(({ path, rule }) => [path, rule]));
+    await expect
+      .poll(rules, { timeout: 20_000 })
+      .toMatchObject({ '/never': `host:${host} cut:limit.idle`, '/slow': `host:${host}` });
+    never.resume();
+    await new Promise((resolve) => never.once('close', resolve));
+  });
+
   it('answers a slow reader and a fast one beside it', async () => {
     const { door } = await enter({});
     const big = 64 * 1024 * 1024;

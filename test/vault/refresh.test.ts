@@ -7,8 +7,9 @@ import { eq } from 'drizzle-orm';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { authInput, splitAuth } from '../../src/gateway/rest/credential-input.ts';
 import { newId } from '../../src/store/ids.ts';
-import { credentials, sessions, vaults } from '../../src/store/schema.ts';
+import { credentials, publications, sessions, vaults } from '../../src/store/schema.ts';
 import { type RunningEgress, startEgress } from '../../src/vault/egress/control.ts';
+import { createPlatformFetch } from '../../src/vault/egress/platform-fetch.ts';
 import { organizationPublicKey } from '../../src/vault/keys.ts';
 import { readRefresh } from '../../src/vault/refresh-request.ts';
 import { retryAfterMs } from '../../src/vault/retry-after.ts';
@@ -16,6 +17,7 @@ import { credentialBinding, sealCredential } from '../../src/vault/seal.ts';
 import { createTestDatabase } from '../support/database.ts';
 import { createFixture } from '../support/fixture.ts';
 import { curl, type Door } from './support/client.ts';
+import { storeCredential } from './support/credentials.ts';
 import { rootKey, silent, startTestEgress } from './support/egress.ts';
 import { makeListener } from './support/listener.ts';
 import { startUpstream } from './support/upstream.ts';
@@ -25,37 +27,39 @@ const database = await createTestDatabase();
 const upstream = await startUpstream();
 const hosts = ['mcp.example.com', 'auth.example.com', 'paste.example.com'];
 const fixture = await createFixture(database.database, { policy: { allowed_hosts: hosts } });
-const upstreams = hosts.map((host) => ({
-  host,
-  pathPrefix: '/',
-  target: `${upstream.origin}/`,
-  scope: 'all' as const,
-}));
+const upstreams = [
+  ...hosts.map((host) => ({ host, pathPrefix: '/', target: `${upstream.origin}/`, scope: 'all' as const })),
+  {
+    ...{ host: 'api.linear.app', pathPrefix: '/', target: `${upstream.origin}/linear` },
+    scope: 'emulated' as const,
+  },
+];
 const vaultId = newId('vlt');
 const folders: string[] = [];
 const processes: RunningEgress[] = [];
 
 /** An egress process of its own, and a listener of the session in it. */
-async function startProcess(): Promise<{ control: RunningEgress; door: Door }> {
+async function startProcess(): Promise<{
+  control: RunningEgress;
+  start: { platformSocket: string };
+  door: Door;
+}> {
   const folder = mkdtempSync(join(tmpdir(), 'tagalong-refresh-'));
   folders.push(folder);
-  const control = await startEgress({
-    start: {
-      databaseUrl: database.url,
-      rootKey: rootKey.toString('base64url'),
-      upstreams,
-      modelCredentials: {},
-      platformSocket: join(folder, 'platform.sock'),
-      internalSocket: join(folder, 'internal.sock'),
-    },
-    logger: silent,
-    entry,
-  });
+  const start = {
+    databaseUrl: database.url,
+    rootKey: rootKey.toString('base64url'),
+    upstreams,
+    modelCredentials: {},
+    platformSocket: join(folder, 'platform.sock'),
+    internalSocket: join(folder, 'internal.sock'),
+  };
+  const control = await startEgress({ start, logger: silent, entry });
   processes.push(control);
   const { caCertificatePem } = await control.openSession(fixture);
   const { port, handle } = await makeListener();
   await control.addListener(fixture.sessionId, handle);
-  return { control, door: { port, ca: caCertificatePem } };
+  return { control, start, door: { port, ca: caCertificatePem } };
 }
 
 async function store(path: string, more: object = {}): Promise<string> {
@@ -171,6 +175,52 @@ test('a process that dies over a refresh leaves word, and the spent token is not
     refused: expect.stringContaining('not sent again'),
   });
   expect(await oauthOf(id)).not.toHaveProperty('refreshing');
+});
+
+test('one that dies over a token of an installation leaves the same word, and the publication tells it', async () => {
+  const linear = await createFixture(database.database, { provider: 'linear', emulated: true });
+  const stale = { expires_at: '2000-01-01T00:00:00Z' };
+  const secret = { access_token: 'lin-0', refresh_token: 'lin-refresh-0' };
+  await storeCredential(database.database, linear, 'linear_client', { client_id: 'c', client_secret: 's' });
+  const id = await storeCredential(database.database, linear, 'linear_app', secret, {
+    ...{ detail: stale, installation: true },
+  });
+  const { control, start } = await startProcess();
+  const arrived = Promise.withResolvers<void>();
+  let asked = 0;
+  upstream.answer = (request, response) => {
+    if (request.url !== '/linear/oauth/token') return void response.end('in');
+    asked += 1;
+    arrived.resolve();
+  };
+  const ask = ({ platformSocket: socketPath }: { platformSocket: string }) =>
+    createPlatformFetch({
+      ...{ socketPath, principal: linear, patienceMs: 100 },
+      ready: async () => {},
+    })('https://api.linear.app/graphql', { method: 'POST', body: '{}' });
+  const cut = ask(start).catch(() => {});
+  await arrived.promise;
+  process.kill(control.pid ?? 0, 'SIGKILL');
+  await cut;
+  expect(await oauthOf(id)).toMatchObject({ refreshing: { at: expect.any(String) } });
+  const later = await startTestEgress(database, { upstreams }, { now: () => Date.now() + 91_000 });
+  for (let i = 0; i < 3; i++) {
+    const answer = await ask(later.start);
+    expect(answer.status).toBe(502);
+    expect(await answer.text()).toContain('Install the app again');
+  }
+  expect(asked).toBe(1);
+  expect(await oauthOf(id)).toEqual({
+    ...{ needsReauth: 'refresh_unknown', refused: expect.stringContaining('not sent again') },
+  });
+  const [row] = await database.database
+    .select()
+    .from(publications)
+    .where(eq(publications.id, linear.publicationId));
+  expect(row).toMatchObject({
+    state: 'needs_reauth',
+    stateReason: expect.stringContaining('Install the app again'),
+  });
 });
 
 describe('in one process', () => {

@@ -4,6 +4,7 @@ import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Database } from '../../src/store/connection.ts';
 import { adminNotices, credentials, publications } from '../../src/store/schema.ts';
 import { CredentialStore } from '../../src/vault/credential-store.ts';
+import { RefreshClaims } from '../../src/vault/refresh-claims.ts';
 import { markRefused } from '../../src/vault/refused-refresh.ts';
 import { type PostForm, RotatingTokens } from '../../src/vault/rotating-tokens.ts';
 import { createTestDatabase } from '../support/database.ts';
@@ -36,11 +37,12 @@ describe('tokens that end', () => {
       body: { access_token: `access-${n}`, refresh_token: `refresh-${n}`, expires_in: 86_399 },
     };
   };
-  const process = () => {
+  const process = (ask = post, claims = new RefreshClaims(database, () => now)) => {
     const store = new CredentialStore(database, rootKey, () => now);
     const tokens = new RotatingTokens(
       store,
-      post,
+      claims,
+      ask,
       () => now,
       markRefused(database, silent, () => now),
     );
@@ -68,6 +70,13 @@ describe('tokens that end', () => {
       { installation: true, detail: { expires_at: new Date(now + 3_600_000).toISOString() } },
     );
   });
+
+  const oauth = async () => {
+    const [row] = await database.select().from(credentials).where(eq(credentials.id, id));
+    return row?.detail.oauth ?? {};
+  };
+  const publication = async () =>
+    (await database.select().from(publications).where(eq(publications.id, fixture.publicationId)))[0];
 
   it('are used as they are until shortly before their end', async () => {
     expect(await process()()).toBe('access-0');
@@ -120,9 +129,7 @@ describe('tokens that end', () => {
     await Promise.allSettled([get(), get()]);
     await expect(get()).rejects.toMatchObject({ code: 'refused' });
     expect(asked).toHaveLength(1);
-    const state = async () =>
-      (await database.select().from(publications).where(eq(publications.id, fixture.publicationId)))[0];
-    expect(await state()).toMatchObject({
+    expect(await publication()).toMatchObject({
       state: 'needs_reauth',
       stateReason: expect.stringContaining('refused to refresh the token (invalid_grant)'),
     });
@@ -155,7 +162,92 @@ describe('tokens that end', () => {
     now += 3_500_000;
     const get = process();
     await expect(get()).rejects.toMatchObject({ code: 'unavailable' });
+    expect(await oauth()).toEqual({});
     broken = undefined;
     expect(await get()).toMatch(/^access-/);
+    expect(await oauth()).toEqual({});
+  });
+
+  it('are asked for again later when the provider cannot be reached', async () => {
+    now += 3_500_000;
+    let isAway = true;
+    const get = process((...call) => (isAway ? Promise.reject(new Error('away')) : post(...call)));
+    await expect(get()).rejects.toThrow('away');
+    expect(await oauth()).toEqual({});
+    isAway = false;
+    expect(await get()).toBe('access-1');
+  });
+
+  it('are not asked for again after a process died over it: the publication says so, and what to do', async () => {
+    now += 3_500_000;
+    const begun = Promise.withResolvers<void>();
+    // The provider has rotated, and nobody hears of it.
+    const dead = process(async (...call) => {
+      await post(...call);
+      begun.resolve();
+      return new Promise(() => {});
+    });
+    void dead();
+    await begun.promise;
+    expect(await oauth()).toMatchObject({
+      refreshing: { by: expect.any(String), at: new Date(now).toISOString() },
+    });
+    now += 89_000;
+    const get = process();
+    // It may only be slow: the old one still lives.
+    expect(await get()).toBe('access-0');
+    expect((await publication())?.state).toBe('live');
+    now += 2_000;
+    const again = expect.stringMatching(
+      /^Linear: A process died on .* not sent again\. Install the app again\.$/,
+    );
+    for (let i = 0; i < 3; i++)
+      await expect(get()).rejects.toMatchObject({ code: 'refused', message: again });
+    expect(await publication()).toMatchObject({ state: 'needs_reauth', stateReason: again });
+    expect(await oauth()).toEqual({ needsReauth: 'refresh_unknown', refused: expect.any(String) });
+    const notices = await database
+      .select()
+      .from(adminNotices)
+      .where(eq(adminNotices.publicationId, fixture.publicationId));
+    expect(notices).toHaveLength(1);
+    now += 3_600_000;
+    await expect(process()()).rejects.toMatchObject({ code: 'refused', message: again });
+    expect(asked).toHaveLength(1);
+    // Installed again, it has another credential.
+    await storeCredential(
+      database,
+      fixture,
+      'linear_app',
+      { access_token: 'access-anew', refresh_token: 'refresh-anew' },
+      { detail: { expires_at: new Date(now + 86_399_000).toISOString() } },
+    );
+    await database.delete(credentials).where(eq(credentials.id, id));
+    expect(await process()()).toBe('access-anew');
+  });
+
+  it('are waited for while another process asks, once the old one is of no use', async () => {
+    now += 3_700_000;
+    const begun = Promise.withResolvers<void>();
+    const go = Promise.withResolvers<void>();
+    const first = process(async (...call) => {
+      begun.resolve();
+      await go.promise;
+      return post(...call);
+    })();
+    await begun.promise;
+    const second = process()();
+    setTimeout(() => go.resolve(), 300);
+    expect(await Promise.all([first, second])).toEqual(['access-1', 'access-1']);
+    expect(asked).toHaveLength(1);
+  });
+
+  it('are used though they could not be stored', async () => {
+    now += 3_500_000;
+    const claims = new RefreshClaims(database, () => now);
+    claims.settle = () => Promise.reject(new Error('the database is away'));
+    const get = process(post, claims);
+    expect(await get()).toBe('access-1');
+    expect(await get()).toBe('access-1');
+    expect(asked).toHaveLength(1);
   });
 });

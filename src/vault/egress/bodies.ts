@@ -55,10 +55,14 @@ export interface IncomingBody {
   stream(): Readable;
   /** Whole. Rejects with a RefusedError when it is larger, breaks off, or does not fit the budget. */
   readAll(maxBytes: number, budget: BodyBudget): Promise<Buffer>;
+  /** The fields after it as they came, names and values in turn. None are there before its end. */
+  trailers(): readonly string[];
 }
 
+const none = () => [];
+
 /** Wraps a body, so that an upstream that answers early does not destroy the client's connection. */
-export function incomingBody(request: Readable): IncomingBody {
+export function incomingBody(request: Readable, trailers: IncomingBody['trailers'] = none): IncomingBody {
   let passed: PassThrough | undefined;
   const stream = (): Readable => {
     if (passed) return passed;
@@ -72,7 +76,7 @@ export function incomingBody(request: Readable): IncomingBody {
     });
     return through;
   };
-  return { stream, readAll: (maxBytes, budget) => readWhole(stream(), maxBytes, budget) };
+  return { stream, readAll: (maxBytes, budget) => readWhole(stream(), maxBytes, budget), trailers };
 }
 
 /** What is held while a client takes its time is held from all others. */

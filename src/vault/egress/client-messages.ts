@@ -16,6 +16,8 @@ export interface ClientResponse {
   readonly headersSent: boolean;
   readonly destroyed: boolean;
   readonly writableFinished: boolean;
+  /** Bytes that were written and that the client, or what is on the way to it, has no room for yet. */
+  readonly writableLength: number;
   writeContinue(): void;
   /** Names and values in turn, or by name. */
   writeHead(status: number, headers: string[] | Record<string, string | number>): unknown;

@@ -9,6 +9,7 @@ import { InstallationTokens } from '../github-app.ts';
 import { deriveRecordKey, type RootKeys, writingKey } from '../keys.ts';
 import { KnownSecrets } from '../known-secrets.ts';
 import { recordKeyOf } from '../record-chain.ts';
+import { RefreshClaims } from '../refresh-claims.ts';
 import { markRefused } from '../refused-refresh.ts';
 import { Resealing } from '../resealing.ts';
 import { RotatingTokens } from '../rotating-tokens.ts';
@@ -104,6 +105,7 @@ export class Egress {
     this.#pools = new PlatformPools({ network, upstreams, ceiling, recorder, now });
     const credentials = new CredentialStore(database, this.#rootKeys, now);
     const secrets = new KnownSecrets(database, this.#rootKeys, Object.values(start.modelCredentials), now);
+    const claims = new RefreshClaims(database, now);
     const asking = rememberingTokens(this.#pools, secrets);
     this.#parts = {
       database,
@@ -113,12 +115,13 @@ export class Egress {
       credentials,
       rotatingTokens: new RotatingTokens(
         credentials,
+        claims,
         asking.refresh,
         now,
         markRefused(database, world.logger, now),
       ),
       tokens: new InstallationTokens(asking.mint, now, asking.revoke),
-      vaultTokens: new VaultTokens(database, this.#rootKeys, asking.askTokenEndpoint, now),
+      vaultTokens: new VaultTokens(database, this.#rootKeys, claims, asking.askTokenEndpoint, now),
       secrets,
       rules: { modelCredentials: start.modelCredentials, upstreams, ceiling },
       needs: world.needs,

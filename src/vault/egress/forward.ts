@@ -8,8 +8,10 @@ import { forwardedResponseHeaders, rawPairs } from './header-rules.ts';
 import { HeldAnswer, type Hold } from './held-answer.ts';
 import type { UpstreamHandler } from './http1-exchange.ts';
 import { headerValues } from './http1-head.ts';
+import type { UpstreamRequest } from './http1-outgoing.ts';
+import { ReaderWatch } from './reader-watch.ts';
 import type { Redaction } from './redaction.ts';
-import { failed, type Refusal, RefusedError } from './refusal.ts';
+import { failed, malformed, type Refusal, RefusedError } from './refusal.ts';
 import { patientMs, refusalOfFailure, type Silence, watchUpload } from './upstream-failure.ts';
 import type { Upstream } from './upstream-pools.ts';
 
@@ -27,6 +29,7 @@ export interface ForwardInput {
   /** Names and values in turn. */
   headers: string[];
   body: Readable | Buffer | null;
+  trailers?: UpstreamRequest['trailers'];
   response: ClientResponse;
   /** Cleans what comes back. */
   redaction?: Redaction;
@@ -78,6 +81,7 @@ export function forward(input: ForwardInput): Promise<ForwardResult> {
           path: input.path,
           headers: input.headers,
           body: input.body,
+          trailers: input.trailers,
           headersTimeout: silence?.firstByteMs ?? patientMs,
           bodyTimeout: silence?.idleMs ?? patientMs,
         },
@@ -95,6 +99,8 @@ class Relay implements UpstreamHandler {
   readonly #reader: AnswerReader | undefined;
   readonly #writer: AnswerWriter;
   readonly #silence: Silence | undefined;
+  /** Of the answer, where its reader is slower than it comes. */
+  #watch: ReaderWatch | undefined;
   /** Runs while a body goes up, anew with each piece of it. */
   #uploadTimer: NodeJS.Timeout | undefined;
   readonly #settle: (result: ForwardResult) => void;
@@ -163,6 +169,10 @@ class Relay implements UpstreamHandler {
     this.#writer.head(status, headers);
   }
 
+  get #idleMs(): number {
+    return this.#silence?.idleMs ?? patientMs;
+  }
+
   #interim(controller: Dispatcher.DispatchController): void {
     this.#interims += 1;
     if (this.#interims <= maxInterim) return;
@@ -179,8 +189,13 @@ class Relay implements UpstreamHandler {
       return;
     }
     if (this.#writer.write(chunk)) return;
-    controller.pause();
-    this.#response.once('drain', () => controller.resume());
+    this.#watch ??= new ReaderWatch(this.#response, this.#idleMs, () => this.#readerStopped());
+    this.#watch.wait(controller);
+  }
+
+  #readerStopped(): void {
+    const message = `The client took nothing of the answer for ${this.#idleMs / 1000} seconds.`;
+    this.#controller?.abort(new RefusedError(malformed('limit.idle', message, 408)));
   }
 
   /** What cannot be read whole is judged as such; what follows is passed on as it comes. */
@@ -258,6 +273,7 @@ class Relay implements UpstreamHandler {
   #finish(outcome: ForwardResult['outcome'], refusal?: Refusal): void {
     if (this.#finished) return;
     this.#finished = true;
+    this.#watch?.stop();
     this.#settle({
       outcome,
       status: this.#status,

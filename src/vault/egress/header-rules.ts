@@ -141,7 +141,36 @@ const notInTrailers = new Set([
   'age',
   'alt-svc',
   'alternate-protocol',
+  'max-forwards',
+  'pragma',
+  'range',
+  'if-match',
+  'if-none-match',
+  'if-modified-since',
+  'if-unmodified-since',
+  'if-range',
+  'origin',
+  'referer',
 ]);
+
+function isNoTrailer(folded: string): boolean {
+  return (
+    hopByHop.has(folded) ||
+    saidAnew.has(folded) ||
+    stripped.has(folded) ||
+    notInTrailers.has(folded) ||
+    strippedPrefixes.some((prefix) => folded.startsWith(prefix))
+  );
+}
+
+/**
+ * What of the fields after a request's body goes on, names and values in turn: by the rules for answers, and nothing
+ * that says anew what stands in `headers`, such as the credential that was put on.
+ */
+export function forwardedRequestTrailers(pairs: readonly string[], headers: readonly string[]): string[] {
+  const said = new Set(headers.flatMap((name, i) => (i % 2 === 0 ? [foldHeaderName(name)] : [])));
+  return filter(pairs, (name) => isNoTrailer(name) || said.has(name));
+}
 
 /** What of the fields after an upstream's body goes back: names and values, cleaned by `clean`. */
 export function forwardedTrailers(
@@ -150,14 +179,7 @@ export function forwardedTrailers(
 ): [string, string][] {
   const kept: [string, string][] = [];
   for (const [name, value] of Object.entries(trailers)) {
-    const folded = foldHeaderName(name);
-    const dropped =
-      hopByHop.has(folded) ||
-      saidAnew.has(folded) ||
-      stripped.has(folded) ||
-      notInTrailers.has(folded) ||
-      strippedPrefixes.some((prefix) => folded.startsWith(prefix));
-    if (value === undefined || dropped) continue;
+    if (value === undefined || isNoTrailer(foldHeaderName(name))) continue;
     for (const each of [value].flat()) kept.push([name, clean(each)]);
   }
   return kept;

@@ -13,6 +13,7 @@ import {
 } from './http1-head.ts';
 import { Http1Body, noBody } from './http1-incoming.ts';
 import { Http1Response } from './http1-response.ts';
+import { Unsent } from './reader-watch.ts';
 import { malformed, type Refusal, RefusedError, rawRefusal } from './refusal.ts';
 import { patientMs } from './upstream-failure.ts';
 
@@ -25,6 +26,8 @@ export interface Http1Handlers {
   upgrade?(request: ClientRequest, socket: Socket, head: Buffer): unknown;
   /** What comes is no request. The connection ends, after this answer where it is owed one. */
   unreadable(refusal: Refusal): { answers: boolean };
+  /** How long a client may take nothing of what it is sent. */
+  idleMs: number;
 }
 
 const maxHeadBytes = 16 * 1024;
@@ -58,7 +61,7 @@ class ClientConnection {
   #isOver = false;
   /** It is somebody else's connection now. */
   #isGiven = false;
-  #wasStalled = false;
+  readonly #unsent = new Unsent();
 
   constructor(socket: Socket, on: Http1Handlers) {
     this.#socket = socket;
@@ -95,6 +98,7 @@ class ClientConnection {
   };
 
   readonly #onDrain = (): void => {
+    this.#unsent.forget();
     if (!this.#response && !this.#body) this.#goOn();
   };
 
@@ -156,15 +160,14 @@ class ClientConnection {
 
   #begin(start: RequestStart, bytes: Buffer, at: number): void {
     const { method, rawHeaders, httpVersion } = start;
-    const on = this.#on;
     this.#deadline.clear();
     if (method === 'CONNECT') {
-      return void on.connect({ ...start, body: noBody }, this.#leave(), bytes.subarray(at));
+      return void this.#on.connect({ ...start, body: noBody }, this.#leave(), bytes.subarray(at));
     }
     const wantsOther =
       headerValues(rawHeaders, 'upgrade').length > 0 && hasConnectionOption(rawHeaders, 'upgrade');
-    if (on.upgrade && wantsOther) {
-      return void on.upgrade({ ...start, body: noBody }, this.#leave(), bytes.subarray(at));
+    if (this.#on.upgrade && wantsOther) {
+      return void this.#on.upgrade({ ...start, body: noBody }, this.#leave(), bytes.subarray(at));
     }
     const framing = requestFraming(rawHeaders);
     // One whose end is ambiguous is refused, and is the last.
@@ -179,7 +182,7 @@ class ClientConnection {
     this.#body = body;
     this.#response = response;
     if (body) this.#deadline.set(patientMs);
-    on.request({ method, url: start.url, httpVersion, rawHeaders, body: body ?? noBody }, response);
+    this.#on.request({ method, url: start.url, httpVersion, rawHeaders, body: body ?? noBody }, response);
   }
 
   #readBody(body: Http1Body, bytes: Buffer, from: number): number {
@@ -248,13 +251,10 @@ class ClientConnection {
   }
 
   #late(): void {
-    if (this.#isOver) this.#socket.destroy();
-    else if (this.#response) this.#slowBody();
-    else if (this.#socket.writableLength > 0 && !this.#wasStalled) {
-      // The answer is still on its way to a client that takes its time.
-      this.#wasStalled = true;
-      this.#deadline.set(patientMs);
-    } else if ((this.#isIdle && !this.#headBegun) || this.#body) this.#end();
+    if (this.#response && !this.#isOver) this.#slowBody();
+    else if (this.#unsent.shrinks(this.#socket.writableLength)) this.#deadline.set(this.#on.idleMs);
+    else if (this.#isOver || this.#socket.writableLength > 0) this.#socket.destroy();
+    else if ((this.#isIdle && !this.#headBegun) || this.#body) this.#end();
     else this.#unreadable(malformed('http.timeout', 'The head of the request took too long.', 408));
   }
 
@@ -280,7 +280,7 @@ class ClientConnection {
     this.#left = undefined;
     // The time that is left to the client counts from when all was sent.
     const sent = () => this.#deadline.set(lingerMs);
-    this.#deadline.set(patientMs);
+    this.#deadline.set(this.#on.idleMs);
     if (last) this.#socket.end(last, sent);
     else this.#socket.end(sent);
     this.#socket.resume();

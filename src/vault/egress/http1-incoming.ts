@@ -43,10 +43,15 @@ export class Http1Body extends Readable implements IncomingBody {
   readAll(maxBytes: number, budget: BodyBudget): Promise<Buffer> {
     return readWhole(this, maxBytes, budget);
   }
+
+  trailers(): readonly string[] {
+    return this.reader.trailers;
+  }
 }
 
 /** Of a request without one. */
 export const noBody: IncomingBody = {
   stream: () => Readable.from([]),
   readAll: async () => Buffer.alloc(0),
+  trailers: () => [],
 };

@@ -12,10 +12,17 @@ export interface UpstreamRequest {
   /** Until the answer begins, and between two pieces of it or of what goes up. */
   headersTimeout: number;
   bodyTimeout: number;
+  /**
+   * What goes after a body that is sent without its length, names and values in turn; asked once, at its end. What it
+   * throws ends the request before that.
+   */
+  trailers?: (() => string[]) | undefined;
 }
 
-const unsafePath = /[^!-~]/;
-const payloadMethods = new Set(['POST', 'PUT', 'PATCH', 'QUERY']);
+/** What stands in no path. */
+export const unsafePath = /[^!-~]/;
+/** Their requests have a body, be it an empty one. */
+export const payloadMethods = new Set(['POST', 'PUT', 'PATCH', 'QUERY']);
 
 /** The head as it goes out, and what is said of the body. Undefined when a part of it could be read as more than it is. */
 export function writeHead({ method, path, headers, body }: UpstreamRequest, authority: string) {
@@ -43,4 +50,16 @@ export function writeHead({ method, path, headers, body }: UpstreamRequest, auth
     isChunked,
     announcedBytes: announced === undefined ? undefined : Number(announced),
   };
+}
+
+/** The end of a body in chunks, with the fields after it. Throws when one could be read as more than it is. */
+export function writeEnd(trailers: readonly string[]): string {
+  let end = '0\r\n';
+  for (let i = 0; i + 1 < trailers.length; i += 2) {
+    const name = trailers[i] ?? '';
+    const value = trailers[i + 1] ?? '';
+    if (forbidden.test(value) || !token.test(name)) throw new Error('a trailer holds what none may');
+    end += `${name}: ${value}\r\n`;
+  }
+  return `${end}\r\n`;
 }

@@ -41,6 +41,12 @@ export class Http1Pool {
     this.#dialMore();
   }
 
+  /** Takes a connection that was opened elsewhere. */
+  adopt(socket: Socket): void {
+    this.#dialing += 1;
+    this.#connected(socket);
+  }
+
   /** Takes what waits and what is under way to its end, and then keeps nothing open. */
   close(): void {
     this.#closed = true;

@@ -34,6 +34,10 @@ export class Http1Response implements ClientResponse {
     return this.#isGone || this.#socket.destroyed;
   }
 
+  get writableLength(): number {
+    return this.#socket.writableLength;
+  }
+
   writeContinue(): void {
     if (!this.headersSent && !this.destroyed) this.#socket.write('HTTP/1.1 100 Continue\r\n\r\n', 'latin1');
   }

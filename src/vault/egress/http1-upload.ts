@@ -1,13 +1,16 @@
-import type { Socket } from 'node:net';
-import type { Readable } from 'node:stream';
+import type { Readable, Writable } from 'node:stream';
 import { errors } from 'undici';
+import { type UpstreamRequest, writeEnd } from './http1-outgoing.ts';
 
 export interface UploadOptions {
   body: Readable;
-  socket: Socket;
+  /** A connection, or a stream of one that frames what is written itself. */
+  sink: Pick<Writable, 'write' | 'cork' | 'uncork'>;
   /** What goes before the body: with its first piece, so that of a body that breaks before it nothing is sent. */
   head: string;
   isChunked: boolean;
+  /** Asked at the end of a body in chunks. */
+  trailers: UpstreamRequest['trailers'];
   /** It must have just so many bytes. */
   announcedBytes: number | undefined;
   onPiece(piece: Buffer): void;
@@ -26,7 +29,7 @@ export interface Upload {
 
 /** Sends a body piece by piece, in chunks where its length is not known. */
 export function startUpload(options: UploadOptions): Upload {
-  const { body, socket, isChunked, announcedBytes, onPiece, onSent, onFailed } = options;
+  const { body, sink, isChunked, trailers, announcedBytes, onPiece, onSent, onFailed } = options;
   let unsent = options.head;
   let bytes = 0;
   const onData = (piece: Buffer) => {
@@ -35,18 +38,24 @@ export function startUpload(options: UploadOptions): Upload {
       return onFailed(new errors.RequestContentLengthMismatchError());
     }
     onPiece(piece);
-    socket.cork();
-    if (unsent !== '') socket.write(unsent, 'latin1');
+    sink.cork();
+    if (unsent !== '') sink.write(unsent, 'latin1');
     unsent = '';
-    if (!writePiece(socket, piece, isChunked)) body.pause();
-    socket.uncork();
+    if (!writePiece(sink, piece, isChunked)) body.pause();
+    sink.uncork();
   };
   const onEnd = () => {
     if (announcedBytes !== undefined && bytes < announcedBytes) {
       return onFailed(new errors.RequestContentLengthMismatchError());
     }
+    let last = '';
+    try {
+      if (isChunked) last = writeEnd(trailers?.() ?? []);
+    } catch (error) {
+      return onFailed(error as Error);
+    }
     stop();
-    if (unsent !== '' || isChunked) socket.write(`${unsent}${isChunked ? '0\r\n\r\n' : ''}`, 'latin1');
+    if (unsent !== '' || isChunked) sink.write(unsent + last, 'latin1');
     onSent();
   };
   const onClose = () => onFailed(new Error('the body was cut off'));
@@ -69,10 +78,10 @@ export function startUpload(options: UploadOptions): Upload {
 }
 
 /** False when the upstream is to be waited for. */
-function writePiece(socket: Socket, piece: Buffer, isChunked: boolean): boolean {
-  if (!isChunked) return socket.write(piece);
+function writePiece(sink: UploadOptions['sink'], piece: Buffer, isChunked: boolean): boolean {
+  if (!isChunked) return sink.write(piece);
   if (piece.byteLength === 0) return true;
-  socket.write(`${piece.byteLength.toString(16)}\r\n`, 'latin1');
-  socket.write(piece);
-  return socket.write('\r\n', 'latin1');
+  sink.write(`${piece.byteLength.toString(16)}\r\n`, 'latin1');
+  sink.write(piece);
+  return sink.write('\r\n', 'latin1');
 }

@@ -1,6 +1,11 @@
-import { constants, performServerHandshake, type ServerHttp2Session } from 'node:http2';
+import {
+  constants,
+  performServerHandshake,
+  type ServerHttp2Session,
+  type ServerHttp2Stream,
+} from 'node:http2';
 import type { TLSSocket } from 'node:tls';
-import { incomingBody } from './bodies.ts';
+import { type IncomingBody, incomingBody } from './bodies.ts';
 import type { ClientRequest } from './client-messages.ts';
 import { maxHeaderBytes, readHttp2Head } from './http2-head.ts';
 import { Http2Response } from './http2-response.ts';
@@ -66,11 +71,21 @@ export function serveHttp2(secure: TLSSocket, on: Http2Handlers): void {
     const response = new Http2Response(stream);
     // The typings know the raw fields only as a list of something.
     const raw = Array.isArray(fields) ? fields.map(String) : [];
-    const read = readHttp2Head(raw, (flags & constants.NGHTTP2_FLAG_END_STREAM) === 0);
+    const bodyFollows = (flags & constants.NGHTTP2_FLAG_END_STREAM) === 0;
+    const read = readHttp2Head(raw, bodyFollows);
     if (!read.ok) return on.refused(read.refusal, response, String(headers[':method'] ?? '?'));
     const { method, httpVersion, rawHeaders, url } = read.head;
-    on.request({ method, url, httpVersion, rawHeaders, body: incomingBody(stream) }, response);
+    const body = bodyFollows ? bodyOf(stream) : incomingBody(stream);
+    on.request({ method, url, httpVersion, rawHeaders, body }, response);
   });
+}
+
+function bodyOf(stream: ServerHttp2Stream): IncomingBody {
+  let trailers: string[] = [];
+  stream.once('trailers', (_named, _flags, fields) => {
+    trailers = Array.isArray(fields) ? fields.map(String) : [];
+  });
+  return incomingBody(stream, () => trailers);
 }
 
 function boundControlFrames(session: ServerHttp2Session, on: Http2Handlers): void {

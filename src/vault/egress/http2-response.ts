@@ -36,6 +36,10 @@ export class Http2Response implements ClientResponse {
     return this.#stream.writableFinished && !this.#stream.aborted;
   }
 
+  get writableLength(): number {
+    return this.#stream.writableLength;
+  }
+
   writeContinue(): void {
     if (!this.destroyed && !this.headersSent) this.#stream.additionalHeaders({ ':status': 100 });
   }

@@ -2,10 +2,11 @@ import { mostSpecific } from '../credential-rules.ts';
 import type { ReadVaultCredential } from '../vault-credential.ts';
 import { type Asking, framed, streamed, unmapped } from './asking.ts';
 import { isHeaderValue, withHeader } from './header-rules.ts';
-import { searchedBody, searchHead } from './outbound-search.ts';
+import { searchedBody, searchHead, searchOf } from './outbound-search.ts';
 import type { Passage, PassageResult } from './pass-on.ts';
 import { credentialRefusal, maxReplayBytes } from './provider-passage.ts';
 import { failed, RefusedError, refuse } from './refusal.ts';
+import { judgedTrailers } from './request-trailers.ts';
 import type { Destination } from './session-policy.ts';
 import { fillIn, type OpenVariable, variableStream, variablesOf, withVariables } from './variables.ts';
 
@@ -56,6 +57,8 @@ export async function listedPassage(
     const inBody = await openAll(asked.body);
     const body = await bodyWith(asking, inBody, chosen?.kind === 'mcp_oauth');
     const headers = withVariables(body.headers, asking.sent, inHead);
+    const search =
+      request.body.kind === 'chunked' ? await searchOf(parts, session.organizationId) : undefined;
     const secret = chosen && chosen.kind !== 'mcp_oauth' ? await open(chosen) : undefined;
     const token =
       chosen?.kind === 'mcp_oauth'
@@ -74,6 +77,7 @@ export async function listedPassage(
         route: chosen ? { ...route, path: withParameter(route.path, chosen, secret?.value) } : route,
         headers: put(token),
         body: body.body,
+        ...(search ? { trailers: judgedTrailers(asking, put(token), search) } : {}),
         secrets: [
           ...Object.values(secret ?? {}),
           token ?? '',
@@ -102,7 +106,13 @@ async function guarded(asking: Asking, plain: Passage): Promise<PassageResult> {
   const headers = framed(asking);
   return {
     ok: true,
-    passage: { ...plain, headers, body: body && searchedBody(body, searched.search, searched.refusal) },
+    passage: {
+      ...{ ...plain, headers },
+      body: body && searchedBody(body, searched.search, searched.refusal),
+      ...(asking.request.body.kind === 'chunked'
+        ? { trailers: judgedTrailers(asking, headers, searched.search) }
+        : {}),
+    },
   };
 }
 

@@ -18,16 +18,21 @@ export async function searchHead({
   host,
   headers,
 }: Asking): Promise<OutboundSearch> {
-  const refusal = refuse(
-    'secret.outbound',
-    `The request to ${host} holds a secret that is not for it. Leave it out: credentials are put on outside the sandbox, where an admin has set them.`,
-  );
+  const refusal = secretRefusal(host);
   const search = await searchOf(parts, session.organizationId);
   const { path, search: query } = request.target;
   const isFound =
     search.active &&
     search.found([path, query, decodedText(path), decodedText(query), ...headers].join('\n'));
   return isFound ? { ok: false, refusal } : { ok: true, search, refusal };
+}
+
+/** What to say to a request that holds one. */
+export function secretRefusal(host: string): Refusal {
+  return refuse(
+    'secret.outbound',
+    `The request to ${host} holds a secret that is not for it. Leave it out: credentials are put on outside the sandbox, where an admin has set them.`,
+  );
 }
 
 /** A search for all of an organization's secrets, of its own count. Rejects with a RefusedError. */

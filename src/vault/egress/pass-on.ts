@@ -4,6 +4,7 @@ import { type AnswerReader, forward } from './forward.ts';
 import { withHeader } from './header-rules.ts';
 import type { Hold } from './held-answer.ts';
 import { headerValues } from './http1-head.ts';
+import type { UpstreamRequest } from './http1-outgoing.ts';
 import type { ModelUsage } from './model-usage.ts';
 import { answerRefusal, type EgressParts, type RecordStart, recordRefusal } from './parts.ts';
 import { failed, type Refusal } from './refusal.ts';
@@ -22,6 +23,8 @@ export interface Passage {
   http2?: boolean;
   headers: string[];
   body: Readable | Buffer | null;
+  /** What goes after a body that is passed on as it comes; judged then. Left out: nothing. */
+  trailers?: UpstreamRequest['trailers'];
   /** Reads along what comes back. */
   reader?: AnswerReader & { usage?: ModelUsage };
   /** Called when an answer comes, before anything of it is passed on. */
@@ -55,6 +58,7 @@ export async function passOn(
       method,
       path: route.path,
       body,
+      trailers: passage.trailers,
       response,
       reader: passage.reader,
       silence,

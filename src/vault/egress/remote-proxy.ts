@@ -74,6 +74,7 @@ export class RemoteProxy {
     /** Of the session that the connection belongs to, once it is known. */
     const owner: { tunnel?: Tunnel } = {};
     serveHttp1(socket, {
+      idleMs: parts.limits.idleTimeoutSeconds * 1000,
       request: async (request, response) => {
         const tunnel = await this.#authenticate(request, socket, owner);
         if (tunnel) await proxy.plain(tunnel, request, response);

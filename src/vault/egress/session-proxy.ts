@@ -50,6 +50,7 @@ export class SessionProxy {
     if (!session.admit(socket, true)) return;
     const tunnel = newTunnel(session, '', 0, 'http');
     serveHttp1(socket, {
+      idleMs: this.#parts.limits.idleTimeoutSeconds * 1000,
       request: (request, response) => this.plain(tunnel, request, response, isTransparent),
       connect: (request, inner, head) => this.connect(session, request, inner, head),
       unreadable: (refusal) => {

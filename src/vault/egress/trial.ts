@@ -7,6 +7,7 @@ import { connect } from '../../store/connection.ts';
 import { CredentialStore } from '../credential-store.ts';
 import { InstallationTokens } from '../github-app.ts';
 import { KnownSecrets } from '../known-secrets.ts';
+import { RefreshClaims } from '../refresh-claims.ts';
 import { RotatingTokens } from '../rotating-tokens.ts';
 import { VaultTokens } from '../vault-tokens.ts';
 import { BodyBudget } from './bodies.ts';
@@ -106,6 +107,7 @@ function trialParts(target: string, write: (rows: readonly EgressRecord[]) => vo
   const database = connect({ url: 'postgres://127.0.0.1/none', maxConnections: 1 });
   const rootKey = new Uint8Array(32);
   const store = new CredentialStore(database, rootKey, now);
+  const claims = new RefreshClaims(database, now);
   const upstreams = new UpstreamMap([{ host: allowedHost, pathPrefix: '/', target, scope: 'all' }]);
   return {
     database,
@@ -117,11 +119,13 @@ function trialParts(target: string, write: (rows: readonly EgressRecord[]) => vo
     vaultTokens: new VaultTokens(
       database,
       rootKey,
+      claims,
       () => Promise.reject(new Error('There are no tokens in a trial.')),
       now,
     ),
     rotatingTokens: new RotatingTokens(
       store,
+      claims,
       () => Promise.reject(new Error('There are no tokens in a trial.')),
       now,
     ),

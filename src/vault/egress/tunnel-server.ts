@@ -14,6 +14,7 @@ export function enterTunnel(parts: EgressParts, socket: Socket, tunnel: Tunnel, 
     if (!tunnel.used) recordUnused(parts, tunnel, start);
   });
   serveHttp1(socket, {
+    idleMs: parts.limits.idleTimeoutSeconds * 1000,
     request: (request, response) => serveRequest(parts, tunnel, request, response),
     connect: (request, inner) => {
       const refusal = malformed('http.method', 'CONNECT inside a tunnel is not passed on.', 405);

@@ -12,6 +12,7 @@ import {
 import type { UpstreamHandler } from './http1-exchange.ts';
 import type { UpstreamRequest } from './http1-outgoing.ts';
 import { Http1Pool } from './http1-pool.ts';
+import { Http2Pool } from './http2-pool.ts';
 import { failed, RefusedError, refuse } from './refusal.ts';
 import { patientMs } from './upstream-failure.ts';
 import type { Route } from './upstreams.ts';
@@ -29,7 +30,7 @@ export interface Upstream {
 interface Pools {
   http1: Http1Pool;
   /** Made at first use. */
-  http2: Pool | undefined;
+  http2: Http2Pool | undefined;
   calls: Pool | undefined;
 }
 
@@ -55,14 +56,19 @@ export class UpstreamPools {
   for(route: Route, http2 = false): Upstream {
     const pools = this.#find(route);
     if (!http2) return pools.http1;
-    pools.http2 ??= this.#open(route, true);
+    pools.http2 ??= new Http2Pool({
+      dial: () => this.#dial(route, true),
+      authority: new URL(address(route).origin).host,
+      maxConnections: 8,
+      http1: pools.http1,
+    });
     return pools.http2;
   }
 
   /** For calls of our own, with undici's whole interface. */
   client(route: Route): Dispatcher {
     const pools = this.#find(route);
-    pools.calls ??= this.#open(route, false);
+    pools.calls ??= this.#open(route);
     return pools.calls;
   }
 
@@ -103,9 +109,11 @@ export class UpstreamPools {
   async destroy(): Promise<void> {
     const all = [...this.#pools.values()];
     this.#pools.clear();
-    for (const { http1 } of all) http1.destroy();
-    const others = all.flatMap(({ http2, calls }) => [http2 ?? [], calls ?? []].flat());
-    await Promise.all(others.map((pool) => pool.destroy().catch(() => {})));
+    for (const { http1, http2 } of all) {
+      http1.destroy();
+      http2?.destroy();
+    }
+    await Promise.all(all.map(({ calls }) => calls?.destroy().catch(() => {})));
   }
 
   async #dial(route: Route, http2: boolean): Promise<Socket> {
@@ -124,17 +132,16 @@ export class UpstreamPools {
     }
   }
 
-  #open(route: Route, http2: boolean): Pool {
+  #open(route: Route): Pool {
     return new Pool(address(route).origin, {
-      allowH2: http2,
-      // Over HTTP/2 undici takes as many at once as the upstream does.
-      ...(http2 ? {} : { pipelining: 1 }),
-      connections: http2 ? 8 : 64,
+      allowH2: false,
+      pipelining: 1,
+      connections: 64,
       headersTimeout: patientMs,
       bodyTimeout: patientMs,
       maxHeaderSize: maxHeaderBytes,
       connect: (_options, callback) => {
-        this.#dial(route, http2).then(
+        this.#dial(route, false).then(
           (socket) => callback(null, socket),
           (error: Error) => callback(error, null),
         );
@@ -146,7 +153,8 @@ export class UpstreamPools {
 /** Of a route that was not used for long: what is under way is taken to its end. */
 function letGo({ http1, http2, calls }: Pools): void {
   http1.close();
-  for (const pool of [http2, calls]) pool?.close().catch(() => {});
+  http2?.close();
+  calls?.close().catch(() => {});
 }
 
 function dialSocket(path: string): Promise<Socket> {
