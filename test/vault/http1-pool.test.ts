@@ -64,7 +64,7 @@ test('each answer goes to the request that asked for it, and no more connections
 });
 
 test.each([
-  ['more than the answer', ok('abc', '') + 'HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil', 2],
+  ['more than the answer', `${ok('abc', '')}HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil`, 2],
   ['connection: close', ok('abc', 'connection: close\r\n'), 2],
   ['HTTP/1.0', 'HTTP/1.0 200 OK\r\ncontent-length: 3\r\n\r\nabc', 2],
   ['HTTP/1.0 that is kept', 'HTTP/1.0 200 OK\r\ncontent-length: 3\r\nconnection: keep-alive\r\n\r\nabc', 1],

@@ -369,6 +369,15 @@ describe('the proxy of a session', () => {
     expect((await world.records(fixture.sessionId)).at(-1)).toMatchObject({ rule: 'tls.name', status: 421 });
   });
 
+  it('agrees with clients on what costs least, and takes the older TLS too', async () => {
+    const secure = await openSecureTunnel(door, 'files.example.com');
+    expect([secure.getProtocol(), secure.getCipher().name]).toEqual(['TLSv1.3', 'TLS_AES_128_GCM_SHA256']);
+    expect(secure.getEphemeralKeyInfo()).toMatchObject({ name: 'X25519' });
+    secure.destroy();
+    const older = await curl(door, 'https://files.example.com/', '--tls-max', '1.2', '--http1.1');
+    expect(older.stdout).toBe('{"ok":true}');
+  });
+
   it('records failed handshakes and tunnels that were not used', async () => {
     const noTls = await openTunnel(door.port, 'files.example.com:443');
     if (typeof noTls === 'string') throw new Error(noTls);

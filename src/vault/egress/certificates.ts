@@ -1,7 +1,7 @@
 import './metadata-polyfill.ts';
 
 import { hkdfSync, randomBytes } from 'node:crypto';
-import { createSecureContext, type SecureContext } from 'node:tls';
+import { createSecureContext, DEFAULT_CIPHERS, type SecureContext } from 'node:tls';
 import {
   AuthorityKeyIdentifierExtension,
   BasicConstraintsExtension,
@@ -19,6 +19,14 @@ import { keepNewest } from '../keep-newest.ts';
 
 const curve = { name: 'ECDSA', namedCurve: 'P-256' };
 const signing = { name: 'ECDSA', hash: 'SHA-256' };
+/**
+ * What is agreed on between a sandbox and us crosses no wire (where it does, TLS is around it), so that there is nothing
+ * to keep for a quantum computer: the hybrid group that OpenSSL prefers costs each handshake an eighth more.
+ */
+const groups = 'X25519:prime256v1:secp384r1:secp521r1';
+/** Node's own, but for the first: what goes with SHA-256 costs a handshake a tenth less than what goes with SHA-384. */
+const quickest = 'TLS_AES_128_GCM_SHA256';
+const ciphers = [quickest, ...DEFAULT_CIPHERS.split(':').filter((name) => name !== quickest)].join(':');
 const hourMs = 3_600_000;
 const authorityLifeMs = 90 * 24 * hourMs;
 const leafLifeMs = 7 * 24 * hourMs;
@@ -149,6 +157,9 @@ export class SessionAuthority {
       key: parts.keyPem,
       cert: certificate.toString('pem'),
       minVersion: 'TLSv1.2',
+      ecdhCurve: groups,
+      ciphers,
+      honorCipherOrder: true,
     });
   }
 

@@ -16,8 +16,12 @@ interface Waiting {
   reject(error: Error): void;
 }
 
-/** Small young generation: relaying makes much short-lived garbage. No inspector: the heap holds secrets. */
+/**
+ * Small young generation: relaying makes much short-lived garbage, which is collected on demand too (`young-garbage.ts`).
+ * No inspector: the heap holds secrets.
+ */
 export const egressNodeOptions = [
+  '--expose-gc',
   '--max-semi-space-size=8',
   '--max-old-space-size=1024',
   '--disable-sigusr1',

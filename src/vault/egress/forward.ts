@@ -14,6 +14,7 @@ import type { Redaction } from './redaction.ts';
 import { failed, malformed, type Refusal, RefusedError } from './refusal.ts';
 import { patientMs, refusalOfFailure, type Silence, watchUpload } from './upstream-failure.ts';
 import type { Upstream } from './upstream-pools.ts';
+import { passedBy } from './young-garbage.ts';
 
 /** Reads along what comes back. */
 export interface AnswerReader {
@@ -183,6 +184,7 @@ class Relay implements UpstreamHandler {
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
     if (this.#discarded) return;
     this.#bytesDown += chunk.byteLength;
+    passedBy(chunk.byteLength);
     this.#reader?.push(chunk);
     if (this.#held) {
       if (!this.#held.answer.add(chunk)) this.#judgeUnread(controller);

@@ -2,6 +2,7 @@ import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import type { ClientResponse } from './client-messages.ts';
 import { forbidden, token } from './http1-head.ts';
+import { writeJoined } from './joined-writes.ts';
 
 /** A first piece up to this size goes out as one with its head. */
 const maxJoinedBytes = 16 * 1024;
@@ -83,6 +84,7 @@ export class Http1Response implements ClientResponse {
     if (this.destroyed || this.writableFinished || this.#body === 'none' || chunk.byteLength === 0)
       return true;
     if (!this.#count(chunk.byteLength)) return true;
+    if (this.#head === '' && this.#body === 'length') return writeJoined(this.#socket, chunk);
     const [before, after] =
       this.#body === 'chunked' ? [`${chunk.byteLength.toString(16)}\r\n`, '\r\n'] : ['', ''];
     if (chunk.byteLength <= maxJoinedBytes) return this.#send(`${before}${chunk.toString('latin1')}${after}`);

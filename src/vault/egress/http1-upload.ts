@@ -1,11 +1,13 @@
-import type { Readable, Writable } from 'node:stream';
+import type { Readable } from 'node:stream';
 import { errors } from 'undici';
 import { type UpstreamRequest, writeEnd } from './http1-outgoing.ts';
+import { type Sink, writeJoined } from './joined-writes.ts';
+import { passedBy } from './young-garbage.ts';
 
 export interface UploadOptions {
   body: Readable;
   /** A connection, or a stream of one that frames what is written itself. */
-  sink: Pick<Writable, 'write' | 'cork' | 'uncork'>;
+  sink: Sink;
   /** What goes before the body: with its first piece, so that of a body that breaks before it nothing is sent. */
   head: string;
   isChunked: boolean;
@@ -34,10 +36,15 @@ export function startUpload(options: UploadOptions): Upload {
   let bytes = 0;
   const onData = (piece: Buffer) => {
     bytes += piece.byteLength;
+    passedBy(piece.byteLength);
     if (announcedBytes !== undefined && bytes > announcedBytes) {
       return onFailed(new errors.RequestContentLengthMismatchError());
     }
     onPiece(piece);
+    if (unsent === '' && !isChunked) {
+      if (!writeJoined(sink, piece)) body.pause();
+      return;
+    }
     sink.cork();
     if (unsent !== '') sink.write(unsent, 'latin1');
     unsent = '';
@@ -78,8 +85,8 @@ export function startUpload(options: UploadOptions): Upload {
 }
 
 /** False when the upstream is to be waited for. */
-function writePiece(sink: UploadOptions['sink'], piece: Buffer, isChunked: boolean): boolean {
-  if (!isChunked) return sink.write(piece);
+function writePiece(sink: Sink, piece: Buffer, isChunked: boolean): boolean {
+  if (!isChunked) return writeJoined(sink, piece);
   if (piece.byteLength === 0) return true;
   sink.write(`${piece.byteLength.toString(16)}\r\n`, 'latin1');
   sink.write(piece);

@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import type { Duplex, Transform } from 'node:stream';
+import { passedBy } from './young-garbage.ts';
 
 const lingerMs = 2_000;
 /** A connection on which nothing comes for this long is ended; clients and servers ping well within it. */
@@ -32,9 +33,11 @@ export async function relay(
   }
   client.on('data', (chunk: Buffer) => {
     bytes.up += chunk.byteLength;
+    passedBy(chunk.byteLength);
   });
   upstream.on('data', (chunk: Buffer) => {
     bytes.down += chunk.byteLength;
+    passedBy(chunk.byteLength);
   });
   // What has gone meanwhile says so no more.
   if (client.destroyed) upstream.destroy();
