@@ -1,4 +1,4 @@
-import { and, desc, eq, gte, inArray, lt, lte } from 'drizzle-orm';
+import { and, desc, eq, gte, inArray, lt, lte, or, type SQL, sql } from 'drizzle-orm';
 import type { Transaction } from './connection.ts';
 import { firstIdAt, idTimeMs } from './ids.ts';
 import { type EgressDecision, egressRecords, egressRequests } from './schema.ts';
@@ -47,15 +47,38 @@ export async function newestEgressRequests(
     );
   }
   if (ids.length === 0) return [];
+  const isOlder = before === undefined ? undefined : lt(egressRequests.id, before);
+  const endsAt = atMs === undefined ? undefined : new Date(atMs);
   return tx
     .select()
     .from(egressRequests)
     .where(
       and(
         inArray(egressRequests.groupId, ids),
-        before === undefined ? undefined : lt(egressRequests.id, before),
+        // An identifier costs Postgres more than all else here, so few are made.
+        sql`${egressRequests.at} >= ${beginOf(tx, ids, endsAt, limit)}`,
+        endsAt === undefined
+          ? isOlder
+          : or(lt(egressRequests.at, endsAt), and(eq(egressRequests.at, endsAt), isOlder)),
       ),
     )
     .orderBy(desc(egressRequests.id))
     .limit(limit);
+}
+
+/** A moment at or after which at least `limit` requests of these groups began, of those before `endsAt`. */
+function beginOf(tx: Transaction, ids: readonly string[], endsAt: Date | undefined, limit: number): SQL {
+  const offset = sql.identifier('offset_ms');
+  const moment = sql<Date>`${egressRecords.at} + ${offset} * interval '1 millisecond'`;
+  const newest = tx
+    .select({ moment: moment.as('moment') })
+    .from(egressRecords)
+    .crossJoinLateral(sql`unnest(${egressRecords.offsetsMs}) as own (${offset})`)
+    .where(
+      and(inArray(egressRecords.id, [...ids]), endsAt === undefined ? undefined : sql`${moment} < ${endsAt}`),
+    )
+    .orderBy(sql`moment desc`)
+    .offset(limit - 1)
+    .limit(1);
+  return sql`coalesce(${newest}, '-infinity')`;
 }

@@ -90,6 +90,39 @@ it('lists what was recorded newest first, page by page, as if each had a row of 
   }
 });
 
+it('makes an identifier for few more requests than a page has, and finds what was not allowed by its index', async () => {
+  const { database } = await createTestDatabase();
+  const { organizationId, sessionId } = await createFixture(database);
+  const write = databaseWriter(database, recordKey);
+  for (let batch = 0; batch < 20; batch++) {
+    await write(
+      Array.from({ length: 250 }, (_, i) =>
+        makeRecord({
+          ...{ organizationId, sessionId, host: `h${i % 50}`, at: new Date(startedMs + batch * 250 + i) },
+          decision: batch === 10 && i === 7 ? 'refused' : 'allowed',
+        }),
+      ),
+    );
+  }
+  await database.execute('analyze egress_records');
+  await database.transaction(async (tx) => {
+    await tx.execute("set local track_functions = 'all'");
+    const page = await newestEgressRequests(tx, { limit: 30 });
+    const next = await newestEgressRequests(tx, { before: page.at(-1)?.id, limit: 30 });
+    expect([...page, ...next].map(({ at }) => at.getTime())).toEqual(
+      Array.from({ length: 60 }, (_, i) => startedMs + 4_999 - i),
+    );
+    const { rows } = await tx.execute<{ calls: string }>(
+      "select calls from pg_stat_xact_user_functions where funcname = 'tagalong_request_id'",
+    );
+    expect(Number(rows[0]?.calls)).toBeLessThan(200);
+    const plan = await tx.execute(
+      `explain select id from egress_records where organization_id = '${organizationId}' and decision = 'refused' order by id desc limit 30`,
+    );
+    expect(JSON.stringify(plan.rows)).toContain('egress_records_not_allowed');
+  });
+});
+
 it('shows a tenant its own only, and lets it write none', async () => {
   const { database } = await createTestDatabase();
   const one = await createFixture(database);

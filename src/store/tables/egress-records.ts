@@ -1,3 +1,4 @@
+import { sql } from 'drizzle-orm';
 import { bigint, index, integer, pgTable, pgView, text } from 'drizzle-orm/pg-core';
 import { at, now } from './columns.ts';
 
@@ -51,7 +52,13 @@ export const egressRecords = pgTable(
     number: bigint('number', { mode: 'number' }),
     seal: text('seal'),
   },
-  (t) => [index('egress_records_session').on(t.organizationId, t.sessionId, t.id)],
+  (t) => [
+    index('egress_records_session').on(t.organizationId, t.sessionId, t.id),
+    // Few among very many, which is why they are looked for.
+    index('egress_records_not_allowed')
+      .on(t.organizationId, t.decision, t.id)
+      .where(sql`decision <> 'allowed'`),
+  ],
 );
 
 /** The same, a row each (migrations/0016). */

@@ -1,0 +1,1 @@
+CREATE INDEX "egress_records_not_allowed" ON "egress_records" USING btree ("organization_id","decision","id") WHERE decision <> 'allowed';
