@@ -4,10 +4,10 @@ import { withOrganization } from '../../src/store/organization.ts';
 import { egressRecords, egressRequests } from '../../src/store/schema.ts';
 import { groupRecords } from '../../src/vault/egress/record-groups.ts';
 import { databaseWriter } from '../../src/vault/egress/record-writer.ts';
-import type { EgressRecord } from '../../src/vault/egress/records.ts';
+import { type EgressRecord, Recorder } from '../../src/vault/egress/records.ts';
 import { createTestDatabase } from '../support/database.ts';
 import { createFixture } from '../support/fixture.ts';
-import { recordKey } from './support/egress.ts';
+import { recordKey, silent } from './support/egress.ts';
 import { Chance } from './support/mutations.ts';
 import { makeRecord } from './support/records.ts';
 
@@ -121,6 +121,31 @@ it('makes an identifier for few more requests than a page has, and finds what wa
     );
     expect(JSON.stringify(plan.rows)).toContain('egress_records_not_allowed');
   });
+});
+
+it('lists what was divided because the database refused a part of it as if it had not been', async () => {
+  const { database } = await createTestDatabase();
+  const { organizationId, sessionId } = await createFixture(database);
+  const recorder = new Recorder({ write: databaseWriter(database, recordKey), logger: silent });
+  const add = (ms: number, more: Partial<EgressRecord> = {}) =>
+    recorder.add(
+      makeRecord({ ...{ organizationId, sessionId }, at: new Date(startedMs + ms), path: `/${ms}`, ...more }),
+    );
+  // What begins with this group would stand behind the others, were it known by the end that the group had.
+  for (const ms of [10, 20, 30, 50_000]) add(ms);
+  for (const ms of [1_000, 2_000, 3_000]) add(ms, { host: 'other' });
+  add(5, { host: 'broken', durationMs: Number.NaN });
+  await recorder.stop();
+  const listed: string[] = [];
+  for (let before: string | undefined; ; ) {
+    const page = await withOrganization(database, organizationId, (tx) =>
+      newestEgressRequests(tx, { before, limit: 1 }),
+    );
+    listed.push(...page.map(({ path }) => path));
+    before = page.at(-1)?.id;
+    if (before === undefined) break;
+  }
+  expect(listed).toEqual(['/50000', '/3000', '/2000', '/1000', '/30', '/20', '/10']);
 });
 
 it('shows a tenant its own only, and lets it write none', async () => {

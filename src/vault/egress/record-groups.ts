@@ -1,5 +1,5 @@
 import { maxGroupSpanMs } from '../../store/egress-requests.ts';
-import { newId } from '../../store/ids.ts';
+import { idTimeMs, newId } from '../../store/ids.ts';
 import type { egressRecords } from '../../store/schema.ts';
 import type { EgressRecord } from './records.ts';
 
@@ -62,15 +62,22 @@ function isAlike(one: EgressRecord, other: EgressRecord | undefined): boolean {
 
 const timeOf = (record: EgressRecord | undefined): number => record?.at.getTime() ?? 0;
 
+/** Ends so that none of its requests' own identifiers, which end with their place, sorts behind it. */
+function idOf(first: EgressRecord, lastMs: number): string {
+  // One that had a later end, before the database refused it and it was divided, would be listed out of its place.
+  if (first.groupId === undefined || idTimeMs(first.groupId) !== lastMs) {
+    first.groupId = `${newId('egr', lastMs).slice(0, -4)}zzzz`;
+  }
+  return first.groupId;
+}
+
 function toGroup(records: readonly EgressRecord[]): RecordGroup {
   const [first] = records;
   if (!first) throw new RangeError('A group of no records.');
   const atMs = timeOf(first);
   const { usage } = first;
-  // Ends so that none of its requests' own identifiers, which end with their place, sorts behind it.
-  first.groupId ??= `${newId('egr', timeOf(records.at(-1))).slice(0, -4)}zzzz`;
   const group: RecordGroup = {
-    id: first.groupId,
+    id: idOf(first, timeOf(records.at(-1))),
     organizationId: first.organizationId,
     sessionId: first.sessionId,
     installationId: first.installationId,
