@@ -131,6 +131,26 @@ it('writes whatever text an upstream made up, and every column', async () => {
   });
 });
 
+it('records a request whatever numbers an upstream claims, and however a clock is set meanwhile', async () => {
+  const { database } = await createTestDatabase();
+  const { organizationId, sessionId } = await createFixture(database);
+  const recorder = new Recorder({ write: databaseWriter(database, recordKey), logger: silent });
+  const most = Number.MAX_SAFE_INTEGER;
+  const tokens = { inputTokens: most, outputTokens: most, cachedTokens: 0, writtenTokens: most };
+  const usage = { ...tokens, model: 'm', stopReason: 'end' };
+  recorder.add(makeRecord({ organizationId, sessionId, path: '/claims', usage }));
+  recorder.add(makeRecord({ organizationId, sessionId, path: '/long', durationMs: 30 * 24 * 3_600_000 }));
+  recorder.add(makeRecord({ organizationId, sessionId, path: '/back', durationMs: -5_000 }));
+  await recorder.stop();
+  const rows = await database.select().from(egressRequests).orderBy(egressRequests.path);
+  const integer = 2 ** 31 - 1;
+  expect(rows).toMatchObject([
+    { path: '/back', durationMs: 0 },
+    { path: '/claims', inputTokens: integer, outputTokens: integer, cachedTokens: 0 },
+    { path: '/long', durationMs: integer },
+  ]);
+});
+
 it('keeps nothing of an organization that is deleted', async () => {
   const { database } = await createTestDatabase();
   const { organizationId, sessionId } = await createFixture(database);

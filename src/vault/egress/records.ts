@@ -52,6 +52,8 @@ export interface RecorderOptions {
 const maxAtOnce = 250;
 const maxPathLength = 2_048;
 const maxWordLength = 128;
+/** Of Postgres' `integer`. */
+const maxInteger = 2 ** 31 - 1;
 
 /**
  * Collects records and writes them in batches, off the request's path. While the database is away they wait; when
@@ -179,14 +181,23 @@ function clean(record: EgressRecord): void {
   record.method = printable(record.method, 32);
   record.host = printable(record.host, 255);
   record.path = printable(record.path, maxPathLength);
+  // A clock may be set while a request is under way, and an answer can go on for weeks.
+  record.durationMs = Math.min(Math.max(0, record.durationMs), maxInteger);
   const { usage } = record;
   if (!usage) return;
   record.usage = {
     ...usage,
+    inputTokens: counted(usage.inputTokens),
+    outputTokens: counted(usage.outputTokens),
+    cachedTokens: counted(usage.cachedTokens),
+    writtenTokens: counted(usage.writtenTokens),
     model: usage.model && printable(usage.model, maxWordLength),
     stopReason: usage.stopReason && printable(usage.stopReason, maxWordLength),
   };
 }
+
+/** An upstream may claim what it likes: a number that the table does not hold would lose the record. */
+const counted = (tokens: number | null): number | null => tokens && Math.min(tokens, maxInteger);
 
 const isPlain = /^[ -~]*$/;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: Postgres takes no NUL, and a log reader no others.
