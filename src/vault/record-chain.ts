@@ -91,12 +91,14 @@ export class ChainReader {
   readonly #keys: ReadonlyMap<string, RecordKey>;
   #number = 0;
   #seal = '';
+  /** A process seals with one key from its beginning to its end. */
+  #isOurs = false;
 
   constructor(keys: readonly RecordKey[]) {
     this.#keys = new Map(keys.map((key) => [key.kid, key]));
   }
 
-  /** `foreign` is what no key of ours sealed: nothing can be said of it. */
+  /** `foreign` is a chain that no key of ours sealed: nothing can be said of it. */
   read(row: Unchained & Place & { seal: string }): ChainFault | 'right' | 'foreign' {
     const { chain, number, seal, id } = row;
     const follows = number === this.#number + 1;
@@ -104,7 +106,8 @@ export class ChainReader {
     this.#number = number;
     this.#seal = seal;
     const key = this.#keys.get(seal.split('.', 1)[0] ?? '');
-    if (!key) return 'foreign';
+    if (!key) return this.#isOurs ? { chain, id, kind: 'changed' } : 'foreign';
+    this.#isOurs = true;
     if (!follows) return { chain, id, kind: 'missing' };
     return sealOf(key, row, before) === seal ? 'right' : { chain, id, kind: 'changed' };
   }

@@ -138,6 +138,17 @@ describe('records in their chains', () => {
     expect(await verifyRecords(database, rootKey)).toMatchObject({ requests: 0, unsealed: 4 });
   });
 
+  it('show that the newest were changed and given a seal of another key', async () => {
+    await writeRows(3);
+    await database.execute(
+      sql`update egress_records set host = 'elsewhere', seal = 'er1-another.' || split_part(seal, '.', 2) where number >= 4`,
+    );
+    expect(await verifyRecords(database, rootKey)).toMatchObject({
+      foreign: 0,
+      faults: [4, 5, 6].map(() => ({ kind: 'changed' })),
+    });
+  });
+
   it('hold when the database took a batch and could not say so, refused one, or was away for a while', async () => {
     const plan = ['cut', 'away', 'away', 'store', 'cut', 'cut', 'store', 'away'];
     const write = databaseWriter(
