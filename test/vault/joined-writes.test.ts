@@ -1,6 +1,9 @@
+import { once } from 'node:events';
+import { type AddressInfo, connect, createServer } from 'node:net';
 import { Writable } from 'node:stream';
 import { setImmediate as turn } from 'node:timers/promises';
 import { afterEach, expect, it, vi } from 'vitest';
+import { Http1Response } from '../../src/vault/egress/http1-response.ts';
 import { writeJoined } from '../../src/vault/egress/joined-writes.ts';
 import { passedBy } from '../../src/vault/egress/young-garbage.ts';
 
@@ -56,6 +59,25 @@ it('loses nothing when the sink ends or breaks before they leave', async () => {
   broken.destroy(new Error('gone'));
   await turn();
   expect(broken.destroyed).toBe(true);
+});
+
+it('gives a client all that came of an answer that breaks off', async () => {
+  const server = createServer((socket) => {
+    const response = new Http1Response(socket, false, true, () => {});
+    response.writeHead(200, { 'content-length': 1_000_000 });
+    for (let i = 0; i < 4; i++) response.write(large);
+    response.destroy();
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const client = connect({ port: (server.address() as AddressInfo).port, host: '127.0.0.1' });
+  let bytes = 0;
+  client.on('data', (chunk) => {
+    bytes += chunk.byteLength;
+  });
+  await once(client, 'close');
+  server.close();
+  expect(bytes).toBeGreaterThan(4 * large.byteLength);
 });
 
 const { gc } = globalThis;

@@ -2,7 +2,7 @@ import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import type { ClientResponse } from './client-messages.ts';
 import { forbidden, token } from './http1-head.ts';
-import { writeJoined } from './joined-writes.ts';
+import { release, writeJoined } from './joined-writes.ts';
 
 /** A first piece up to this size goes out as one with its head. */
 const maxJoinedBytes = 16 * 1024;
@@ -120,6 +120,8 @@ export class Http1Response implements ClientResponse {
   }
 
   destroy(): void {
+    // What came of an answer that breaks off is the client's: it may go on from there.
+    release(this.#socket);
     this.#socket.destroy();
   }
 

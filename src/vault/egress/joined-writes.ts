@@ -24,6 +24,7 @@ export function writeJoined(sink: Sink, piece: Buffer): boolean {
   return isFree;
 }
 
-function release(sink: Sink): void {
+/** Sends what is still held back: before a sink is broken, say. */
+export function release(sink: Sink): void {
   if (corked.delete(sink)) sink.uncork();
 }
