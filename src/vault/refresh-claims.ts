@@ -34,8 +34,12 @@ export interface RefreshResult {
 
 /** A request to a token endpoint is over long before this: whoever began one and is not done has died over it. */
 const unknownAfterMs = 90_000;
-const storeTries = 5;
-const storeWaitMs = 100;
+/** How long it is tried to store what was got, as while the database starts again, */
+const storeForMs = 60_000;
+const storeWaitMs = 200;
+const maxStoreWaitMs = 5_000;
+/** and how long somebody waits for it. */
+const settlePatienceMs = 3_000;
 
 /**
  * Who asks for a new token writes that down first. So of all processes one asks, and a process that dies between the
@@ -89,16 +93,29 @@ export class RefreshClaims {
   }
 
   /**
-   * Takes a claim back and stores what came of it, by several tries: what a provider gave out once is nowhere else.
-   * `result` is given what the row says otherwise. Answers the version that the credential has then; undefined when the
-   * claim is not ours any more, and nothing was stored.
+   * Takes a claim back and stores what came of it: what a provider gave out once is nowhere else. `result` is given what
+   * the row says otherwise. Answers the version that the credential has then; undefined when the claim is not ours any
+   * more, and nothing was stored. Rejects when that takes long, and goes on trying.
    */
-  async settle(
+  settle(
     organizationId: string,
     id: string,
     result: (rest: OauthDetail) => RefreshResult,
   ): Promise<number | undefined> {
-    for (let attempt = 1; ; attempt++) {
+    const storing = this.#store(organizationId, id, result);
+    const late = sleep(settlePatienceMs, undefined, { ref: false }).then(() => {
+      throw new CredentialError('unavailable', `What came of refreshing ${id} is not stored yet.`);
+    });
+    return Promise.race([storing, late]);
+  }
+
+  async #store(
+    organizationId: string,
+    id: string,
+    result: (rest: OauthDetail) => RefreshResult,
+  ): Promise<number | undefined> {
+    const endMs = performance.now() + storeForMs;
+    for (let waitMs = storeWaitMs; ; waitMs = Math.min(2 * waitMs, maxStoreWaitMs)) {
       try {
         return await withOrganization(this.#database, organizationId, async (tx) => {
           const row = await lock(tx, id);
@@ -107,8 +124,8 @@ export class RefreshClaims {
           return refreshing?.by === this.#by ? write(tx, row, this.#now(), result(rest)) : undefined;
         });
       } catch (error) {
-        if (attempt >= storeTries) throw error;
-        await sleep(storeWaitMs * 2 ** attempt);
+        if (performance.now() + waitMs > endMs) throw error;
+        await sleep(waitMs, undefined, { ref: false });
       }
     }
   }

@@ -1,6 +1,6 @@
 import { eq } from 'drizzle-orm';
 import pino from 'pino';
-import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Database } from '../../src/store/connection.ts';
 import { adminNotices, credentials, publications } from '../../src/store/schema.ts';
 import { CredentialStore } from '../../src/vault/credential-store.ts';
@@ -238,6 +238,32 @@ describe('tokens that end', () => {
     const second = process()();
     setTimeout(() => go.resolve(), 300);
     expect(await Promise.all([first, second])).toEqual(['access-1', 'access-1']);
+    expect(asked).toHaveLength(1);
+  });
+
+  it('are stored once the database is back, which may take it longer than anybody waits', async () => {
+    now += 3_500_000;
+    let isAway = false;
+    const restarting = Object.create(database, {
+      transaction: {
+        value: (...input: Parameters<Database['transaction']>) =>
+          isAway ? Promise.reject(new Error('the database is away')) : database.transaction(...input),
+      },
+    }) as Database;
+    const get = process(
+      async (...call) => {
+        isAway = true;
+        return post(...call);
+      },
+      new RefreshClaims(restarting, () => now),
+    );
+    expect(await get()).toBe('access-1');
+    await new Promise((resolve) => setTimeout(resolve, 2_000));
+    expect(await oauth()).toHaveProperty('refreshing');
+    isAway = false;
+    await vi.waitFor(async () => expect(await oauth()).toEqual({}), 10_000);
+    now += 91_000;
+    expect(await process()()).toBe('access-1');
     expect(asked).toHaveLength(1);
   });
 
