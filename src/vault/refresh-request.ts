@@ -49,6 +49,8 @@ export type RefreshOutcome =
   | { kind: 'later'; waitMs: number };
 
 const defaultWaitMs = 30_000;
+/** A hundred years. Some say "never" by a number beyond any date. */
+export const maxLifeSeconds = 100 * 365 * 86_400;
 /** Too early, too slow, too often: the server says nothing about the token. */
 const passing = new Set([408, 425, 429]);
 
@@ -61,7 +63,8 @@ export function readRefresh({ status, body, retryAfterMs }: TokenAnswer, nowMs: 
       kind: 'renewed',
       token,
       refreshToken: typeof body?.refresh_token === 'string' ? body.refresh_token : undefined,
-      expiresAt: seconds > 0 ? new Date(nowMs + seconds * 1_000).toISOString() : undefined,
+      expiresAt:
+        seconds > 0 ? new Date(nowMs + Math.min(seconds, maxLifeSeconds) * 1_000).toISOString() : undefined,
       scope: typeof body?.scope === 'string' ? body.scope.slice(0, 2_048) : undefined,
     };
   }

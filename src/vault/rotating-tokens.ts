@@ -3,6 +3,7 @@ import { CredentialError, type CredentialStore, type OpenCredential } from './cr
 import { TokenError } from './github-app.ts';
 import { keepNewest } from './keep-newest.ts';
 import type { RefreshClaims } from './refresh-claims.ts';
+import { maxLifeSeconds } from './refresh-request.ts';
 import { TimedCache } from './timed-cache.ts';
 
 /** Sends one refreshing call: a form to the provider's token endpoint. */
@@ -155,7 +156,8 @@ export class RotatingTokens {
         `${host} refused to refresh the token (${said}). Install the app again.`,
       );
     }
-    const expiresAtMs = this.#now() + (typeof seconds === 'number' ? seconds : 3_600) * 1000;
+    const lifeSeconds = typeof seconds === 'number' ? Math.min(seconds, maxLifeSeconds) : 3_600;
+    const expiresAtMs = this.#now() + lifeSeconds * 1000;
     const secret = {
       ...credential.secret,
       [field]: token,

@@ -333,4 +333,5 @@ test.each([
   [{ status: 429, body: undefined }, 'later'],
   [{ status: 500, body: { access_token: 'x' } }, 'later'],
   [{ status: 200, body: { access_token: 'x' } }, 'renewed'],
+  [{ status: 200, body: { access_token: 'x', expires_in: 2 ** 63 } }, 'renewed'],
 ])('%j is read as %s', (answer, kind) => expect(readRefresh(answer, 0).kind).toBe(kind));

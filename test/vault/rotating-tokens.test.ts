@@ -267,6 +267,17 @@ describe('tokens that end', () => {
     expect(asked).toHaveLength(1);
   });
 
+  it('are kept though their end is beyond any date', async () => {
+    now += 3_500_000;
+    const ask: PostForm = async (...call) => {
+      const { status, body } = await post(...call);
+      return { status, body: { ...(body as object), expires_in: 2 ** 63 } };
+    };
+    expect(await process(ask)()).toBe('access-1');
+    expect(await process()()).toBe('access-1');
+    expect(asked).toHaveLength(1);
+  });
+
   it('are used though they could not be stored', async () => {
     now += 3_500_000;
     const claims = new RefreshClaims(database, () => now);
