@@ -4,8 +4,11 @@ import { type AddressInfo, connect, createServer as createTcpServer, type Socket
 import { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, expect, test } from 'vitest';
+import { BodyBudget } from '../../src/vault/egress/bodies.ts';
+import { type ForwardResult, forward } from '../../src/vault/egress/forward.ts';
 import { Http1Pool } from '../../src/vault/egress/http1-pool.ts';
 import { Http2Pool } from '../../src/vault/egress/http2-pool.ts';
+import { Http2Response } from '../../src/vault/egress/http2-response.ts';
 import { askUpstream } from './support/ask-upstream.ts';
 import { code, fields, flag, frame, settings, type, uint32 } from './support/http2-frames.ts';
 
@@ -288,6 +291,27 @@ test('an upstream that is silent, or takes no requests, is given up in time', as
     await expect(askUpstream(none.pool, { headersTimeout: 200 })).rejects.toThrow();
   }
   expect(none.dials()).toBeLessThanOrEqual(8);
+});
+
+test('an answer that cannot be passed on over HTTP/2 fails as such, whatever protocol it came over', async () => {
+  const port = await serveBytes((socket) => {
+    socket.write(settings());
+    const head = frame(type.headers, flag.endHeaders, 1, fields([':status', '999']));
+    socket.write(Buffer.concat([head, frame(type.data, flag.endStream, 1, Buffer.from('denied'))]));
+  });
+  const { pool } = poolAt(port, 'h2');
+  const result = Promise.withResolvers<ForwardResult>();
+  const door = await poolTo((stream) => {
+    const response = new Http2Response(stream);
+    const asked = { upstream: pool, method: 'GET', path: '/', headers: [], body: null };
+    void forward({ ...asked, response, budget: new BodyBudget(1_000) }).then((told) => {
+      result.resolve(told);
+      response.writeHead(502, []);
+      response.end();
+    });
+  });
+  expect(await askUpstream(door.pool, {})).toMatchObject({ status: 502, body: '' });
+  expect(await result.promise).toMatchObject({ outcome: 'failed' });
 });
 
 test('after a request that was not answered in time the next takes another connection, and others go on', async () => {

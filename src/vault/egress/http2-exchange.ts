@@ -162,7 +162,7 @@ export class Http2Exchange implements Dispatcher.DispatchController {
       if (stream !== this.#stream || this.#over || this.aborted) return;
       if (this.#leftBytes !== undefined) this.#leftBytes -= chunk.byteLength;
       this.#deadline.set(this.request.bodyTimeout);
-      this.#handler.onResponseData(this, chunk);
+      this.#tell(() => this.#handler.onResponseData(this, chunk));
     });
     stream.once('end', () => {
       if (stream === this.#stream && this.#isWhole(stream)) this.#finish();
@@ -184,7 +184,16 @@ export class Http2Exchange implements Dispatcher.DispatchController {
       const isEmpty = this.request.method === 'HEAD' || status === 304;
       this.#leftBytes = length === undefined || isEmpty ? undefined : Number(length);
     }
-    this.#handler.onResponseStart(this, status);
+    this.#tell(() => this.#handler.onResponseStart(this, status));
+  }
+
+  /** An answer that its handler cannot take, as one that cannot be said to its client, ends here. */
+  #tell(told: () => void): void {
+    try {
+      told();
+    } catch (error) {
+      this.abort(error as Error);
+    }
   }
 
   /** A stream that was reset ends as well, for Node. */
@@ -202,7 +211,11 @@ export class Http2Exchange implements Dispatcher.DispatchController {
     const stream = this.#stream;
     // Answered before all was sent: the rest is not wanted.
     if (stream && !stream.writableEnded) stream.close(constants.NGHTTP2_CANCEL);
-    this.#handler.onResponseEnd(this, fieldsByName(this.#trailers ?? []));
+    try {
+      this.#handler.onResponseEnd(this, fieldsByName(this.#trailers ?? []));
+    } catch (error) {
+      this.#handler.onResponseError(this, error as Error);
+    }
   }
 
   #lost(stream: ClientHttp2Stream, error: Error): void {
