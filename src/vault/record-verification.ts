@@ -18,7 +18,8 @@ export interface RecordsFound {
   faultCount: number;
 }
 
-const rowsAtOnce = 1_000;
+/** Few: with long paths a row has half a megabyte. */
+const rowsAtOnce = 100;
 const shownFaults = 20;
 
 /**
