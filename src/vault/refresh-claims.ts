@@ -34,6 +34,8 @@ export interface RefreshResult {
 
 /** A request to a token endpoint is over long before this: whoever began one and is not done has died over it. */
 const unknownAfterMs = 90_000;
+/** No two clocks are further apart: one that left a mark of a later time was set back since. */
+const maxSkewMs = 3_600_000;
 /** How long it is tried to store what was got, as while the database starts again, */
 const storeForMs = 60_000;
 const storeWaitMs = 200;
@@ -74,7 +76,7 @@ export class RefreshClaims {
       if (oauth.needsReauth) return { kind: 'over', version, reason: oauth.refused };
       const notBeforeMs = Date.parse(oauth.notBefore ?? '');
       if (notBeforeMs > now) return { kind: 'later', notBeforeMs };
-      if (refreshing && now - Date.parse(refreshing.at) < unknownAfterMs) return { kind: 'busy' };
+      if (refreshing && mayBeAsking(now - Date.parse(refreshing.at))) return { kind: 'busy' };
       if (refreshing) {
         const refused = `A process died on ${refreshing.at} while it refreshed this token: the refresh token may be spent, so it is not sent again.`;
         const over = { ...oauth, needsReauth: 'refresh_unknown', refused } as const;
@@ -129,6 +131,10 @@ export class RefreshClaims {
       }
     }
   }
+}
+
+function mayBeAsking(sinceMs: number): boolean {
+  return sinceMs < unknownAfterMs && sinceMs > -maxSkewMs;
 }
 
 /** Undefined when there is none any more. */

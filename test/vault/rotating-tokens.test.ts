@@ -225,6 +225,15 @@ describe('tokens that end', () => {
     expect(await process()()).toBe('access-anew');
   });
 
+  it('are not waited for after a process left a mark by a clock that was set back since', async () => {
+    now += 3_700_000;
+    const refreshing = { by: 'gone', at: new Date(now + 24 * 3_600_000).toISOString() };
+    const detail = { expires_at: new Date(now).toISOString(), oauth: { refreshing } };
+    await database.update(credentials).set({ detail }).where(eq(credentials.id, id));
+    await expect(process()()).rejects.toMatchObject({ code: 'refused' });
+    expect(asked).toHaveLength(0);
+  });
+
   it('are waited for while another process asks, once the old one is of no use', async () => {
     now += 3_700_000;
     const begun = Promise.withResolvers<void>();
