@@ -254,6 +254,15 @@ describe('in one process', () => {
     expect(await oauthOf(id)).not.toHaveProperty('notBefore');
   });
 
+  test('an answer of the server is not read beyond what such an answer has', async () => {
+    const id = await store('/endless');
+    const { door } = await setUp();
+    const answer = tokenAnswer();
+    tokenAnswer = () => answer && { ...answer, body: [' '.repeat(1024 * 1024)] };
+    expect((await curl(door, 'https://mcp.example.com/endless')).stdout).toBe('out');
+    expect(Date.parse(String((await oauthOf(id)).notBefore))).toBe(now + 30_000);
+  });
+
   test('a 403 that says that the token is no good refreshes it; any other 403 is the answer', async () => {
     const { door } = await setUp();
     await store('/scope', { expires_at: '2099-01-01T00:00:00Z' });

@@ -1,16 +1,21 @@
-import { buffer } from 'node:stream/consumers';
+import type { Readable } from 'node:stream';
 import type { OpenCredential } from '../credential-store.ts';
 import type { MintAnswer } from '../github-app.ts';
 import { keepNewest } from '../keep-newest.ts';
 import { retryAfterMs } from '../retry-after.ts';
 import type { TokenAnswer } from '../vault-tokens.ts';
 import { type AllowedHost, findAllowedHost } from './allowed-hosts.ts';
+import { BodyBudget, readWhole } from './bodies.ts';
 import type { Recorder } from './records.ts';
 import { RefusedError, refuse } from './refusal.ts';
 import { type PoolOptions, UpstreamPools } from './upstream-pools.ts';
 import type { UpstreamMap } from './upstreams.ts';
 
 const maxPrincipals = 256;
+/** Of an answer that gives out a token. */
+const maxAnswerBytes = 256 * 1024;
+/** Of a whole call; who asks for a token leaves word that holds for longer than this (`refresh-claims.ts`). */
+const maxCallMs = 30_000;
 
 export interface PlatformPoolsOptions {
   network: PoolOptions;
@@ -113,8 +118,9 @@ export class PlatformPools {
           body: request.body,
           headersTimeout: 20_000,
           bodyTimeout: 20_000,
+          signal: AbortSignal.timeout(maxCallMs),
         });
-      const text = (await buffer(answer.body)).toString('utf8');
+      const text = await textOf(answer.body);
       record(answer.statusCode, rule);
       return { status: answer.statusCode, body: parseJson(text) };
     } catch (error) {
@@ -165,8 +171,9 @@ export class PlatformPools {
           body: form.toString(),
           headersTimeout: 15_000,
           bodyTimeout: 15_000,
+          signal: AbortSignal.timeout(maxCallMs),
         });
-      const body = parseJson((await buffer(answer.body)).toString('utf8'));
+      const body = parseJson(await textOf(answer.body));
       record(answer.statusCode, 'vault:refresh');
       const isObject = typeof body === 'object' && body !== null && !Array.isArray(body);
       return {
@@ -184,6 +191,11 @@ export class PlatformPools {
     await Promise.all([...this.#pools.values()].map((pools) => pools.destroy()));
     this.#pools.clear();
   }
+}
+
+/** Rejects with a RefusedError when it is larger than such an answer is, or breaks off. */
+async function textOf(body: Readable): Promise<string> {
+  return (await readWhole(body, maxAnswerBytes, new BodyBudget(maxAnswerBytes))).toString('utf8');
 }
 
 function parseJson(text: string): unknown {
