@@ -33,7 +33,10 @@ const aheadMs = 120_000;
 const failedWaitMs = 30_000;
 const maxHeld = 1_000;
 const pollMs = 100;
+/** How long to wait for a process that asks: not for long, and not with every request, while the token still lives. */
 const maxPollMs = 20_000;
+const maxPollAliveMs = 2_000;
+const pollAliveAgainMs = 10_000;
 
 /**
  * Access tokens of `mcp_oauth` credentials: refreshed ahead of their end and when an upstream refuses one, by one
@@ -74,16 +77,19 @@ export class VaultTokens {
     if (!isOld || !detail.oauth?.refresh || held.notBeforeMs > this.#now()) return held.token;
     let refreshing = this.#refreshing.get(id);
     if (!refreshing) {
-      refreshing = this.#refresh(organizationId, id, held).finally(() => this.#refreshing.delete(id));
+      const isAlive = held.token !== stale && held.expiresAtMs > this.#now();
+      refreshing = this.#refresh(organizationId, id, held, isAlive).finally(() =>
+        this.#refreshing.delete(id),
+      );
       this.#refreshing.set(id, refreshing);
     }
     return (await refreshing).token;
   }
 
-  async #refresh(organizationId: string, id: string, seen: Held): Promise<Held> {
+  async #refresh(organizationId: string, id: string, seen: Held, isAlive: boolean): Promise<Held> {
     let next: Held;
     try {
-      next = await this.#refreshOnce(organizationId, id, seen);
+      next = await this.#refreshOnce(organizationId, id, seen, isAlive);
     } catch (error) {
       if (error instanceof CredentialError && error.code === 'missing') throw error;
       // Asked again later, not by every request; until then the old token may still do.
@@ -93,7 +99,7 @@ export class VaultTokens {
     return next;
   }
 
-  async #refreshOnce(organizationId: string, id: string, seen: Held): Promise<Held> {
+  async #refreshOnce(organizationId: string, id: string, seen: Held, isAlive: boolean): Promise<Held> {
     for (let waited = 0; ; waited += pollMs) {
       const claim = await this.#claims.claim(
         organizationId,
@@ -117,7 +123,9 @@ export class VaultTokens {
         case 'later':
           return { ...seen, notBeforeMs: claim.notBeforeMs };
       }
-      if (waited >= maxPollMs) return { ...seen, notBeforeMs: this.#now() + pollMs };
+      if (waited >= (isAlive ? maxPollAliveMs : maxPollMs)) {
+        return { ...seen, notBeforeMs: this.#now() + (isAlive ? pollAliveAgainMs : pollMs) };
+      }
       await sleep(pollMs);
     }
   }

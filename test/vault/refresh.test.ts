@@ -254,6 +254,22 @@ describe('in one process', () => {
     expect(await oauthOf(id)).not.toHaveProperty('notBefore');
   });
 
+  test('a process that may have died over it is not waited for while the token still lives', async () => {
+    valid = 'access-token-0';
+    const id = await store('/alive', { expires_at: new Date(now + 100_000).toISOString() });
+    const [row] = await database.database.select().from(credentials).where(eq(credentials.id, id));
+    const oauth = { ...(await oauthOf(id)), refreshing: { by: 'gone', at: new Date(now).toISOString() } };
+    await database.database
+      .update(credentials)
+      .set({ detail: { ...row?.detail, oauth } })
+      .where(eq(credentials.id, id));
+    const { door } = await setUp();
+    const begunMs = performance.now();
+    for (let i = 0; i < 3; i++) expect((await curl(door, 'https://mcp.example.com/alive')).stdout).toBe('in');
+    expect(performance.now() - begunMs).toBeLessThan(10_000);
+    expect(refreshes).toHaveLength(0);
+  });
+
   test('an answer of the server is not read beyond what such an answer has', async () => {
     const id = await store('/endless');
     const { door } = await setUp();
