@@ -123,6 +123,26 @@ it('makes an identifier for few more requests than a page has, and finds what wa
   });
 });
 
+it('goes through nothing of others to list what one organization has, however old it is', async () => {
+  const { database } = await createTestDatabase();
+  const [quiet, busy] = [await createFixture(database), await createFixture(database)];
+  const write = databaseWriter(database, recordKey);
+  const batch = ({ organizationId, sessionId }: typeof quiet, ms: number) =>
+    Array.from({ length: 250 }, (_, i) =>
+      makeRecord({ organizationId, sessionId, host: `h${i}`, at: new Date(startedMs + ms + i) }),
+    );
+  await write(batch(quiet, 0));
+  for (let i = 1; i < 20; i++) await write(batch(busy, i * 250));
+  await database.execute('analyze egress_records');
+  await withOrganization(database, quiet.organizationId, async (tx) => {
+    expect(await newestEgressRequests(tx, { limit: 30 })).toHaveLength(30);
+    const { rows } = await tx.execute<{ 'QUERY PLAN': string }>(
+      'explain analyze select id from egress_records order by id desc limit 30',
+    );
+    expect(rows.map((row) => row['QUERY PLAN']).join('\n')).not.toContain('Rows Removed');
+  });
+});
+
 it('lists what was divided because the database refused a part of it as if it had not been', async () => {
   const { database } = await createTestDatabase();
   const { organizationId, sessionId } = await createFixture(database);

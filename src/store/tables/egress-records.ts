@@ -1,5 +1,5 @@
 import { sql } from 'drizzle-orm';
-import { bigint, index, integer, pgTable, pgView, text } from 'drizzle-orm/pg-core';
+import { bigint, index, integer, pgTable, pgView, primaryKey, text } from 'drizzle-orm/pg-core';
 import { at, now } from './columns.ts';
 
 export type EgressDecision = 'allowed' | 'refused' | 'failed';
@@ -36,7 +36,7 @@ export const egressRecords = pgTable(
   'egress_records',
   {
     /** Sorts by when the last of them began; their own identifiers are made of it (migrations/0016). */
-    id: text('id').primaryKey(),
+    id: text('id').notNull(),
     ...ofRequests(),
     /** When the first of them began. */
     at: now('at'),
@@ -53,6 +53,8 @@ export const egressRecords = pgTable(
     seal: text('seal'),
   },
   (t) => [
+    // Of one organization they are listed; what others have between them is not gone through.
+    primaryKey({ columns: [t.organizationId, t.id] }),
     index('egress_records_session').on(t.organizationId, t.sessionId, t.id),
     // Few among very many, which is why they are looked for.
     index('egress_records_not_allowed')
