@@ -20,6 +20,7 @@ import { adapters } from './providers/index.ts';
 import { createSandbox } from './sandbox/create.ts';
 import { sessionUid } from './sandbox/uids.ts';
 import { LiveSessions } from './sessions/live.ts';
+import { createResumeJob } from './sessions/resume.ts';
 import { createRouteJob } from './sessions/route.ts';
 import { sessionPort } from './sessions/session-port.ts';
 import { createTurnRunner } from './sessions/turn.ts';
@@ -108,12 +109,14 @@ export async function startWorkerRole(parts: WorkerParts): Promise<() => Promise
     logger,
     maxTurnMs,
   });
+  const route = createRouteJob(outbound);
   const worker = await startWorker({
     database,
     databaseUrl,
     identity: { workerId, host: hostname(), pid: process.pid },
     handlers: {
-      route: createRouteJob(outbound),
+      route,
+      resume: createResumeJob({ database, logger }, route),
       presence: createPresenceJob(outbound),
       send: createSendJob(outbound),
       confirm: createConfirmJob(outbound),

@@ -1,4 +1,5 @@
 import type { OutcomeKind } from '../store/schema.ts';
+import { waitingReason } from '../store/waiting-deliveries.ts';
 
 /** A stored reason is a code, and may carry a detail after it. Pure. */
 export function readReason(reason: string | null): { code?: string; detail?: string } {
@@ -14,6 +15,9 @@ export function whyOf(
   detail: string | undefined,
   sentences: Readonly<Record<string, string>>,
 ): string {
+  if (outcome === 'pending' && code === waitingReason) {
+    return 'It is stored and waits: the app has to be installed again at the provider, or is suspended there. It is answered, in its order, once that is over; the publication says what is to be done.';
+  }
   if (outcome === 'pending') {
     return 'It is stored and waits: to be looked at, or for the provider to say who wrote it.';
   }

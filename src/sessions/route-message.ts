@@ -36,10 +36,6 @@ export async function followMessage(
   const { database } = dependencies;
   const { publication } = routed;
   const { organizationId } = publication;
-  // While a token is missing, messages wait: asking who wrote them fails until the publication is authorized again.
-  if (publication.state !== 'live' && publication.state !== 'needs_reauth') {
-    return { kind: 'ignored', reason: 'not_live' };
-  }
   if (heard.body.trim() === '') return { kind: 'ignored', reason: 'empty_message' };
   const before = await withOrganization(database, organizationId, async (tx) => ({
     anchored: await findAnchor(tx, publication.id, heard.anchor.key),

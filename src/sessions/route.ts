@@ -1,12 +1,13 @@
 import { eq } from 'drizzle-orm';
 import { resumeSending } from '../outbound/sweep.ts';
-import type { ProviderAdapter, Signal } from '../providers/provider.ts';
+import { type ProviderAdapter, ProviderError, type Signal } from '../providers/provider.ts';
 import type { Transaction } from '../store/connection.ts';
 import { enqueue, type Jobs } from '../store/jobs.ts';
 import { withOrganization } from '../store/organization.ts';
 import { changePublicationState } from '../store/publication-changes.ts';
 import type { PublicationEvent } from '../store/publication-states.ts';
 import { deliveries, installations, publications } from '../store/schema.ts';
+import { letWait, mustWait } from '../store/waiting-deliveries.ts';
 import { findAnchor, type PublicationRow } from './anchors.ts';
 import { followDecision } from './route-decision.ts';
 import { followMessage } from './route-message.ts';
@@ -27,13 +28,15 @@ const lifecycleEvents: Record<Change, [PublicationEvent, string | null]> = {
 
 /**
  * The `route` job: settles one delivery. Signals → who may address → anchor → session → message and turn. Whatever is
- * ignored is ignored with a reason on the delivery. Run twice, it does its work once. It throws only what a later try
- * may mend (the provider does not answer); the delivery stays `pending` meanwhile.
+ * ignored is ignored with a reason on the delivery. Run twice, it does its work once. What people say while the
+ * publication is not live waits, and the `resume` job routes it. It throws only what a later try may mend (the provider
+ * does not answer); the delivery stays `pending` meanwhile.
  */
 export function createRouteJob(dependencies: RouteDependencies): (job: Jobs['route']) => Promise<void> {
   const { database } = dependencies;
 
-  return async ({ organizationId, deliveryId }) => {
+  return async function route(job): Promise<void> {
+    const { organizationId, deliveryId, isNext = false } = job;
     const loaded = await withOrganization(database, organizationId, (tx) => load(tx, deliveryId));
     if (!loaded) return;
     if ('outcome' in loaded) {
@@ -49,8 +52,15 @@ export function createRouteJob(dependencies: RouteDependencies): (job: Jobs['rou
       },
       loaded.installation.identity,
     );
+    if (signals.some(isSaid) && mustWait(loaded.publication, isNext)) {
+      const waits = await withOrganization(database, organizationId, (tx) =>
+        letWait(tx, loaded.delivery, isNext),
+      );
+      // It has become live, or was ended, since it was read.
+      return waits ? undefined : route(job);
+    }
     const outcomes: Outcome[] = [];
-    for (const signal of signals) outcomes.push(await follow(dependencies, adapter, loaded, signal));
+    for (const signal of signals) outcomes.push(await attempt(dependencies, adapter, loaded, signal));
     const outcome = outcomes.find((each) => each.kind === 'routed') ??
       outcomes[0] ?? { kind: 'ignored', reason: 'unsupported_event' };
     await withOrganization(database, organizationId, (tx) => settle(tx, deliveryId, outcome));
@@ -93,6 +103,25 @@ async function settle(tx: Transaction, deliveryId: string, outcome: Outcome): Pr
       settledAt: new Date(),
     })
     .where(eq(deliveries.id, deliveryId));
+}
+
+/** What people say to the agent, and what the provider is asked about before it counts. */
+const isSaid = ({ kind }: Signal): boolean =>
+  kind === 'addressed' || kind === 'ambient' || kind === 'decision';
+
+/** Follows a signal. Where the provider does not accept our credential, it is asked whether we are still installed. */
+async function attempt(...given: Parameters<typeof follow>): Promise<Outcome> {
+  try {
+    return await follow(...given);
+  } catch (error) {
+    const [{ database }, , { publication }] = given;
+    if (error instanceof ProviderError && error.code === 'unauthorized') {
+      await withOrganization(database, publication.organizationId, (tx) =>
+        askWhereInstalled(tx, publication),
+      );
+    }
+    throw error;
+  }
 }
 
 async function follow(

@@ -5,9 +5,10 @@ import type { Transaction } from '../../store/connection.ts';
 import { clientKinds } from '../../store/credential-kinds.ts';
 import { newId } from '../../store/ids.ts';
 import { withOrganization } from '../../store/organization.ts';
-import { announceState } from '../../store/publication-changes.ts';
+import { announceState, setupIn } from '../../store/publication-changes.ts';
 import { nextPublicationState } from '../../store/publication-states.ts';
 import { credentials, type InstallationIdentity, installations, publications } from '../../store/schema.ts';
+import { resumeWaiting } from '../../store/waiting-deliveries.ts';
 import { credentialTtlMs } from '../../vault/credential-store.ts';
 import type { GatewayAdapter, GatewayDeps } from '../deps.ts';
 import { ApiError, notFound } from '../errors.ts';
@@ -56,7 +57,10 @@ export async function confirmPublication(
     const { scopes, ...identity } = answer.identity;
     const installationId = await recordInstallation(tx, deps, locked, identity, now);
     await adoptCredential(tx, publicationId, credentialId, installationId, now);
-    await resumeSending(tx, publicationId, new Date(now.getTime() + settleMs));
+    const resumesAt = new Date(now.getTime() + settleMs);
+    await resumeSending(tx, publicationId, resumesAt);
+    await resumeWaiting(tx, locked, resumesAt);
+    const state = nextPublicationState(locked.state, 'installed');
     const { appId, handle } = identity;
     const { namedBySlug } = deps.adapters[locked.provider].publishFlow;
     const given = scopes ?? scopesIn(detail);
@@ -64,10 +68,10 @@ export async function confirmPublication(
       tx,
       locked,
       {
-        state: nextPublicationState(locked.state, 'installed'),
+        state,
         stateReason: null,
         setup: {
-          ...locked.setup,
+          ...setupIn(locked, state, now),
           ...(appId ? { appId } : {}),
           ...(handle && namedBySlug ? { slug: handle } : {}),
           ...(given ? { scopes: given } : {}),

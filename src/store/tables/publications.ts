@@ -33,6 +33,10 @@ export interface PublicationSetup {
   scopes?: string[];
   /** An admin is ending it: that the provider takes the app away is no news then. */
   ending?: true;
+  /** Deliveries wait for it to be live again, and what comes now waits behind them. */
+  waiting?: true;
+  /** ISO 8601. Since when it has been live again; absent where it never ceased to be. */
+  resumedAt?: string;
 }
 
 /** More than a publication may do now, waiting for an admin's word on the difference. */
