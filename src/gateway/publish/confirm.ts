@@ -186,7 +186,11 @@ async function recordInstallation(
         adapters[provider].publishFlow.namedBySlug && row.identity.workspaceName === identity.workspaceName,
     );
   if (same) {
-    await tx.update(installations).set({ identity, updatedAt: now }).where(eq(installations.id, same.id));
+    const formerIds = formerIdsOf(same.identity, identity.workspaceId);
+    await tx
+      .update(installations)
+      .set({ identity: { ...identity, ...(formerIds.length > 0 && { formerIds }) }, updatedAt: now })
+      .where(eq(installations.id, same.id));
     return same.id;
   }
   const [other] = known;
@@ -199,6 +203,15 @@ async function recordInstallation(
   const id = newId('inst');
   await tx.insert(installations).values({ id, organizationId, publicationId, provider, identity });
   return id;
+}
+
+const maxFormerIds = 10;
+
+/** The ids by which a workspace was known before, for what was sent then and is read later. Pure. */
+function formerIdsOf({ workspaceId, formerIds = [] }: InstallationIdentity, current: string): string[] {
+  const known = new Set([workspaceId, ...formerIds]);
+  known.delete(current);
+  return [...known].slice(0, maxFormerIds);
 }
 
 /** The credential that was confirmed becomes the installation's; what it replaces is destroyed. */

@@ -82,6 +82,8 @@ export const publications = pgTable(
 export interface InstallationIdentity {
   /** Slack team id, GitHub installation id, Linear organization id. */
   workspaceId: string;
+  /** GitHub: its numbers in the same account before it was uninstalled and installed anew, the newest first. */
+  formerIds?: string[];
   workspaceName?: string;
   /** Slack app id, GitHub App id, Linear OAuth client id. */
   appId?: string;
