@@ -14,6 +14,7 @@ import {
   installApp,
   makeApp,
   type Provider,
+  readAppFields,
   setupOf,
   stepLink,
 } from './publishing.ts';
@@ -171,6 +172,24 @@ async function answersWith(words: string): Promise<number> {
   return Number(rows[0]?.n);
 }
 
+/** What of a publication's deliveries waits, once it is so many. */
+const waitingDeliveries = (id: string, count: number) =>
+  eventually(
+    async () => {
+      const { data } = await server.api<{ data: Delivery[] }>(
+        `/v1/deliveries?outcome=pending&publication_id=${id}`,
+      );
+      return data.filter(({ outcome }) => outcome.reason === 'waiting_for_install').length === count && data;
+    },
+    output(`${count} deliveries that wait`),
+  );
+
+const allIdle = () =>
+  eventually(async () => {
+    const { data } = await server.api<{ data: { status: string }[] }>('/v1/sessions');
+    return data.every(({ status }) => status === 'idle');
+  }, 'all turns are over');
+
 describe('what is said to an agent that is not installed, or suspended', () => {
   it.each<[Provider, string | RegExp, string, string | undefined]>([
     ['slack', /^Remove from/, 'needs_reauth', undefined],
@@ -195,12 +214,7 @@ describe('what is said to an agent that is not installed, or suspended', () => {
         const later = saidLater(provider, original, n + 1, `run \`echo ${tag}-${word}\``);
         await send(provider, id, later, headers['x-github-event'] ?? '');
       }
-      const waiting = await eventually(async () => {
-        const { data } = await server.api<{ data: Delivery[] }>(
-          `/v1/deliveries?outcome=pending&publication_id=${id}`,
-        );
-        return data.filter(({ outcome }) => outcome.reason === 'waiting_for_install').length === 3 && data;
-      }, output('three deliveries that wait'));
+      const waiting = await waitingDeliveries(id, 3);
       expect(waiting[0]?.outcome.message).toMatch(
         /stored and waits.*installed again.*answered, in its order/,
       );
@@ -211,10 +225,7 @@ describe('what is said to an agent that is not installed, or suspended', () => {
       } else await installApp(page, server, id, provider);
       await eventually(async () => (await setupOf(server, id)).state === 'live', output(`${id} is live`));
       await eventually(async () => (await answersWith(`${tag}-three`)) > 0, output('the answers'));
-      await eventually(async () => {
-        const { data } = await server.api<{ data: { status: string }[] }>('/v1/sessions');
-        return data.every(({ status }) => status === 'idle');
-      }, 'all turns are over');
+      await allIdle();
       const settled = await server.api<Delivery>(`/v1/deliveries/${waiting[0]?.id}`);
       expect(settled.outcome).toMatchObject({ kind: 'routed' });
       const said = await userMessages(settled.outcome.session_id ?? '');
@@ -224,4 +235,49 @@ describe('what is said to an agent that is not installed, or suspended', () => {
       await page.context().close();
     },
   );
+});
+
+describe('a token that the provider will not refresh', () => {
+  it('linear: wants the app installed again, tells its admin, and what was said waits for it', async () => {
+    const { id, page, appPage, handle } = await made('linear', 'Refused');
+    await page.goto(appPage);
+    await page.getByRole('button', { name: 'Rotate the client secret' }).click();
+    // The token is about to end, as it is each day; the process that keeps it reads the row anew within a second.
+    const soon = new Date(Date.now() + 60_000).toISOString();
+    await database.query(
+      `update credentials set detail = detail || jsonb_build_object('expires_at', $2::text)
+       where publication_id = $1 and kind = 'linear_app'`,
+      [id, soon],
+    );
+    await new Promise((resolve) => setTimeout(resolve, 1_500));
+    await speak('linear', handle, 'run `echo after-refusal`');
+    const setup = await eventually(async () => {
+      const found = await setupOf(server, id);
+      return found.state === 'needs_reauth' && found;
+    }, output('needs_reauth'));
+    expect(setup.state_reason).toMatch(/refused to refresh the token.*Install the app again/);
+    const { data: notices } = await server.api<{
+      data: { publication_id: string; kind: string; text: string }[];
+    }>('/v1/notices?state=open');
+    expect(notices.filter((notice) => notice.publication_id === id)).toEqual([
+      expect.objectContaining({
+        kind: 'publication.needs_reauth',
+        text: expect.stringMatching(/needs to be installed again\. .*refused to refresh the token/),
+      }),
+    ]);
+    await waitingDeliveries(id, 2);
+
+    await page.goto(appPage);
+    const { app_fields: fields } = await setupOf(server, id);
+    const typed = await readAppFields(
+      page,
+      fields.map(({ name }) => name),
+    );
+    await server.api(`/v1/publications/${id}/credentials`, typed);
+    await installApp(page, server, id, 'linear');
+    await eventually(async () => (await answersWith('after-refusal')) > 0, output('the answer'));
+    await allIdle();
+    expect(await answersWith('after-refusal')).toBe(1);
+    await page.context().close();
+  });
 });
