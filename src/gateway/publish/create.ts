@@ -46,12 +46,14 @@ export interface NewPublication {
 /**
  * Publishes an agent. With credentials that an admin made by hand they are stored sealed, and the provider is asked who
  * they are; without, the publication waits in `pending_setup`, its addresses being those that it will have. Answers its
- * id. Throws ApiErrors for what is wrong with the input.
+ * id. Throws ApiErrors for what is wrong with the input, and what `check` throws.
  */
 export async function createPublication(
   deps: PublishingDeps,
   organizationId: string,
   input: NewPublication,
+  /** Looks at what the policy names, in the transaction that stores it: what was seen, or is locked, holds then. */
+  check: (tx: Transaction) => Promise<void> = async () => {},
 ): Promise<string> {
   checkCapabilities(input.provider, input.capabilities ?? {});
   checkTeams(deps, input.provider, input.policy);
@@ -59,6 +61,7 @@ export async function createPublication(
   if (!guided) checked(() => deps.adapters[input.provider].splitCredentials(input.credentials));
   const id = newId('pub');
   await withOrganization(deps.database, organizationId, async (tx) => {
+    await check(tx);
     await checkAgent(tx, input.agentId);
     await tx.insert(publications).values({
       id,
