@@ -1,4 +1,4 @@
-import { and, desc, eq, ne, notInArray, sql } from 'drizzle-orm';
+import { and, desc, eq, isNull, ne, notInArray, sql } from 'drizzle-orm';
 import { resumeSending } from '../../outbound/sweep.ts';
 import { ProviderError } from '../../providers/provider.ts';
 import type { Transaction } from '../../store/connection.ts';
@@ -47,7 +47,7 @@ export async function confirmPublication(
     load(tx, publicationId, options),
   );
   const answer = await askWhoWeAre(deps, publication, credentialId, detail);
-  const settled = await withOrganization(deps.database, organizationId, async (tx) => {
+  const settling = withOrganization(deps.database, organizationId, async (tx) => {
     const locked = await lockPublication(tx, publicationId);
     const now = deps.clock();
     if (!answer.ok) {
@@ -80,6 +80,10 @@ export async function confirmPublication(
       },
       now,
     );
+  });
+  const settled = await settling.catch(async (error: unknown) => {
+    if (error instanceof ApiError) await dropCredential(deps, organizationId, credentialId);
+    throw error;
   });
   if (settled.state === 'live' && publication.state !== 'live') await resumeRouting(deps, publicationId);
   return settled;
@@ -239,6 +243,13 @@ async function adoptCredential(
         sql`${credentials.installationId} is not null`,
       ),
     );
+}
+
+/** A credential that was refused, as one of another workspace, is not what the next confirmation asks with. */
+async function dropCredential({ database }: ConfirmDeps, organizationId: string, id: string): Promise<void> {
+  await withOrganization(database, organizationId, (tx) =>
+    tx.delete(credentials).where(and(eq(credentials.id, id), isNull(credentials.installationId))),
+  );
 }
 
 /** Deliveries whose authors could not be asked about meanwhile are routed now, and not when their patience says. */

@@ -167,6 +167,11 @@ describe('the guided flow', () => {
     const id = await filled();
     const first = await started(id);
     await comeBack(first.state, first.cookie);
+    const tokens = async () => {
+      const rows = await t.database.select().from(credentials).where(eq(credentials.publicationId, id));
+      return rows.filter(({ kind }) => kind === 'slack_bot').map((row) => row.id);
+    };
+    const installed = await tokens();
     whoAmI = async () => ({ ...identity, workspaceId: 'T10', workspaceName: 'Elsewhere' });
     const second = await started(id);
     const refused = await comeBack(second.state, second.cookie);
@@ -174,6 +179,8 @@ describe('the guided flow', () => {
     expect(refused.status).toBe(400);
     expect(refused.text).toContain('installed in Acme already');
     expect(await setup(id)).toMatchObject({ state: 'live', workspace: 'Acme' });
+    // What was refused leaves nothing behind that would be asked with, or taken over, later.
+    expect(await tokens()).toEqual(installed);
   });
 
   it.each([
