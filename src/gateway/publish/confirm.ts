@@ -51,6 +51,8 @@ export async function confirmPublication(
     const locked = await lockPublication(tx, publicationId);
     const now = deps.clock();
     if (!answer.ok) {
+      // A number from an address that is none of ours says nothing of the installation that works.
+      if (options.installationId && locked.state === 'live' && !answer.unauthorized) return locked;
       const state = answer.unauthorized ? nextPublicationState(locked.state, 'revoked') : locked.state;
       return update(tx, locked, { state, stateReason: answer.message, updatedAt: now }, now);
     }
