@@ -21,6 +21,9 @@ export function whyOf(
   if (outcome === 'pending') {
     return 'It is stored and waits: to be looked at, or for the provider to say who wrote it.';
   }
+  if (outcome === 'routed' && code === 'let_in') {
+    return `It reached the agent, since the publication's policy lets its author address it. They have no authority by that: what goes beyond reading and replying there needs a person's approval. In detail: ${(detail ?? '').replace(/\.$/, '')}.`;
+  }
   if (outcome === 'routed') return 'It reached the agent, or what it is about.';
   const sentence =
     code !== undefined && Object.hasOwn(sentences, code) ? sentences[code] : 'It could not be acted upon.';

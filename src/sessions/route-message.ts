@@ -196,11 +196,13 @@ async function admit(
   const { messageId } = added;
   const presence = { organizationId, anchorId, messageId, phase: 'working' } as const;
   await enqueue(tx, 'presence', presence, { maxAttempts: 4 });
+  // Why somebody without authority was heard, for who wonders.
+  const reason = weight.authority ? undefined : `let_in: ${weight.detail ?? signal.author.id}`;
   await tx
     .update(deliveries)
-    .set({ outcome: 'routed', reason: null, sessionId, settledAt: new Date() })
+    .set({ outcome: 'routed', reason: reason ?? null, sessionId, settledAt: new Date() })
     .where(eq(deliveries.id, delivery.id));
-  return { kind: 'routed', sessionId };
+  return { kind: 'routed', sessionId, ...(reason !== undefined && { reason }) };
 }
 
 /** The message that an earlier delivery told of already. */
