@@ -1,13 +1,10 @@
 import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import pg from 'pg';
+import type pg from 'pg';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { findEmbeddedPostgres } from '../../src/store/embedded.ts';
-import { openHome } from '../../src/store/home.ts';
 import { launchBrowser, openPage } from '../console/support/browser.ts';
-import { signedGithub, signedLinear, signedSlack } from '../providers/support/sign.ts';
 import {
   beginPublication,
   freePort,
@@ -19,7 +16,7 @@ import {
   stepLink,
 } from './publishing.ts';
 import { cleanUp, eventually, startServer, type TestServer } from './server.ts';
-import { stateOf } from './workplace-state.ts';
+import { key, openDatabase, repliesWith, saidLater, sendSigned, speak, toldOf } from './signed-deliveries.ts';
 
 interface Delivery {
   id: string;
@@ -29,10 +26,6 @@ interface SessionEvent {
   type: string;
   content?: { text?: string }[];
 }
-// biome-ignore lint/suspicious/noExplicitAny: whatever the providers send
-type Body = Record<string, any>;
-
-const key = 'the-secret-that-this-test-signs-with';
 let server: TestServer;
 let browser: Browser;
 let database: pg.Client;
@@ -41,9 +34,7 @@ beforeAll(async () => {
   const home = mkdtempSync(join(tmpdir(), 'tagalong-acceptance-'));
   server = await startServer({ home, env: { PORT: String(await freePort()) } });
   browser = await launchBrowser();
-  const running = await findEmbeddedPostgres(openHome(home));
-  database = new pg.Client({ connectionString: running?.url });
-  await database.connect();
+  database = await openDatabase(server);
 }, 90_000);
 afterAll(async () => {
   await database?.end();
@@ -74,88 +65,6 @@ async function made(provider: Provider, name: string): Promise<Made> {
   return { id, page, appPage, handle: identity.handle };
 }
 
-/** Speaks to the agent where it works, so that there is a conversation to go on with. */
-async function speak(provider: Provider, handle: string, text: string): Promise<void> {
-  if (provider === 'slack') {
-    const { slack } = await stateOf(server);
-    const channel = slack.channels.find(({ name }) => name === 'general')?.id;
-    await server.workplace('/slack/messages', { personId: 'maya', channel, text: `@${handle} ${text}` });
-  } else if (provider === 'github') {
-    const { number } = await server.workplace<{ number: number }>('/github/issues', {
-      personId: 'maya',
-      title: 'A question',
-      body: 'Nothing yet.',
-    });
-    await server.workplace(`/github/issues/${number}/comments`, {
-      personId: 'maya',
-      body: `@${handle} ${text}`,
-    });
-  } else {
-    const { sessionId } = await server.workplace<{ sessionId: string }>('/linear/issues', {
-      personId: 'maya',
-      title: 'A question',
-      delegate: true,
-      agent: handle,
-    });
-    await server.workplace(`/linear/sessions/${sessionId}/prompts`, { personId: 'maya', body: text });
-  }
-}
-
-/** The body with which the provider told of words, as it was stored. */
-const told = (id: string, words: string) =>
-  eventually(
-    async () => {
-      const { rows } = await database.query<{ body: Buffer; headers: Record<string, string> }>(
-        `select body, headers from deliveries where publication_id = $1 and position($2::bytea in body) > 0
-       and outcome = 'routed' order by id desc limit 1`,
-        [id, Buffer.from(words)],
-      );
-      return rows[0];
-    },
-    output(`a delivery with ${words}`),
-  );
-
-/** The same told of other words, said later in the same place. */
-function saidLater(provider: Provider, body: Body, n: number, words: string): Body {
-  const later = structuredClone(body);
-  if (provider === 'slack') {
-    const [seconds = '', micros = ''] = String(body.event.ts).split('.');
-    later.event_id = `Ev${String(n).padStart(9, '0')}`;
-    later.event.thread_ts = body.event.ts;
-    later.event.ts = `${Number(seconds) + n}.${micros}`;
-    later.event.event_ts = later.event.ts;
-    later.event.text = String(body.event.text).replace(/run .*/, words);
-  } else if (provider === 'github') {
-    later.comment.id = Number(body.comment.id) + 10_000 + n;
-    later.comment.body = String(body.comment.body).replace(/run .*/, words);
-  } else {
-    const id = String(body.agentActivity.id).replace(/^.{8}/, String(n).padStart(8, '0'));
-    Object.assign(later.agentActivity, { id, content: { ...body.agentActivity.content, body: words } });
-  }
-  return later;
-}
-
-/** Sends a webhook as the provider does: signed, in time, under an id of its own. */
-async function send(provider: Provider, id: string, body: Body, event: string): Promise<void> {
-  const at = new Date();
-  const request =
-    provider === 'slack'
-      ? signedSlack(body, { key, at })
-      : provider === 'github'
-        ? signedGithub(event, body, { key })
-        : signedLinear({ ...body, webhookTimestamp: at.getTime() }, { key, at });
-  const headers = { ...request.headers };
-  for (const name of ['x-github-delivery', 'linear-delivery']) {
-    if (headers[name] !== undefined) headers[name] = crypto.randomUUID();
-  }
-  const response = await fetch(`${server.url}/webhooks/${provider}/${id}`, {
-    method: 'POST',
-    headers,
-    body: new Uint8Array(request.body),
-  });
-  expect(response.status).toBe(200);
-}
-
 async function userMessages(sessionId: string): Promise<string[]> {
   const { data } = await server.api<{ data: SessionEvent[] }>(
     `/v1/sessions/${sessionId}/events?limit=100&order=asc`,
@@ -163,14 +72,7 @@ async function userMessages(sessionId: string): Promise<string[]> {
   return data.filter(({ type }) => type === 'user.message').map(({ content }) => content?.[0]?.text ?? '');
 }
 
-/** How often each of these words was said by an agent, in whatever place. */
-async function answersWith(words: string): Promise<number> {
-  const { rows } = await database.query<{ n: string }>(
-    `select count(*) as n from actions where tool = 'reply' and state = 'sent' and arguments::text like $1`,
-    [`%${words}%`],
-  );
-  return Number(rows[0]?.n);
-}
+const answersWith = (words: string) => repliesWith(database, words);
 
 /** What of a publication's deliveries waits, once it is so many. */
 const waitingDeliveries = (id: string, count: number) =>
@@ -202,17 +104,16 @@ describe('what is said to an agent that is not installed, or suspended', () => {
       const name = `Wait ${provider[0]}${state[0]}`;
       const tag = `${provider}-${state}`;
       const { id, page, appPage, handle } = await made(provider, name);
-      await speak(provider, handle, `run \`echo ${tag}-zero\``);
+      await speak(server, provider, handle, `run \`echo ${tag}-zero\``);
       await eventually(async () => (await answersWith(`${tag}-zero`)) === 1, output('the first answer'));
-      const { body, headers } = await told(id, `${tag}-zero`);
-      const original = JSON.parse(body.toString()) as Body;
+      const original = await toldOf(database, id, `${tag}-zero`);
 
       await page.goto(appPage);
       await page.getByRole('button', { name: ends, exact: typeof ends === 'string' }).click();
       await eventually(async () => (await setupOf(server, id)).state === state, output(`${id} is ${state}`));
       for (const [n, word] of ['one', 'two', 'three'].entries()) {
-        const later = saidLater(provider, original, n + 1, `run \`echo ${tag}-${word}\``);
-        await send(provider, id, later, headers['x-github-event'] ?? '');
+        const later = saidLater(original, n + 1, `run \`echo ${tag}-${word}\``);
+        expect(await sendSigned(server, provider, id, later)).toBe(200);
       }
       const waiting = await waitingDeliveries(id, 3);
       expect(waiting[0]?.outcome.message).toMatch(
@@ -250,7 +151,7 @@ describe('a token that the provider will not refresh', () => {
       [id, soon],
     );
     await new Promise((resolve) => setTimeout(resolve, 1_500));
-    await speak('linear', handle, 'run `echo after-refusal`');
+    await speak(server, 'linear', handle, 'run `echo after-refusal`');
     const setup = await eventually(async () => {
       const found = await setupOf(server, id);
       return found.state === 'needs_reauth' && found;
