@@ -54,6 +54,12 @@ function cleanDeep(value: unknown): unknown {
   );
 }
 
+/** When something happened, as a field of a signal; nothing where the provider's time is none. */
+export function happenedAt(time: string | number | null | undefined): { at?: string } {
+  const date = new Date(time ?? Number.NaN);
+  return Number.isNaN(date.getTime()) ? {} : { at: date.toISOString() };
+}
+
 /** A hop count that somebody else wrote: a whole number that nothing overflows from. */
 export function boundedHops(hops: number): number {
   return Number.isFinite(hops) ? Math.min(Math.max(Math.trunc(hops), 0), 1_000) : 0;

@@ -1,4 +1,4 @@
-import { eq } from 'drizzle-orm';
+import { and, eq, gt, isNotNull } from 'drizzle-orm';
 import { resumeSending } from '../outbound/sweep.ts';
 import { type ProviderAdapter, ProviderError, type Signal } from '../providers/provider.ts';
 import type { Transaction } from '../store/connection.ts';
@@ -6,7 +6,7 @@ import { enqueue, type Jobs } from '../store/jobs.ts';
 import { withOrganization } from '../store/organization.ts';
 import { changePublicationState } from '../store/publication-changes.ts';
 import type { PublicationEvent } from '../store/publication-states.ts';
-import { deliveries, installations, publications } from '../store/schema.ts';
+import { credentials, deliveries, installations, publications } from '../store/schema.ts';
 import { letWait, mustWait } from '../store/waiting-deliveries.ts';
 import { findAnchor, type PublicationRow } from './anchors.ts';
 import { followDecision } from './route-decision.ts';
@@ -93,6 +93,21 @@ async function askWhereInstalled(tx: Transaction, { id, organizationId }: Public
   await enqueue(tx, 'confirm', job, { key: `confirm:${id}`, maxAttempts: 5 });
 }
 
+async function isInstalledSince(tx: Transaction, { id }: PublicationRow, at: Date): Promise<boolean> {
+  const [newer] = await tx
+    .select({ id: credentials.id })
+    .from(credentials)
+    .where(
+      and(
+        eq(credentials.publicationId, id),
+        isNotNull(credentials.installationId),
+        gt(credentials.createdAt, at),
+      ),
+    )
+    .limit(1);
+  return newer !== undefined;
+}
+
 async function settle(tx: Transaction, deliveryId: string, outcome: Outcome): Promise<void> {
   await tx
     .update(deliveries)
@@ -144,6 +159,10 @@ async function follow(
       await withOrganization(database, organizationId, async (tx) => {
         // A word of an installation is not believed without asking: the provider's API says where it is.
         if (change === 'installed') return askWhereInstalled(tx, publication);
+        // It came late: since then somebody has installed the app anew.
+        if (signal.at && (await isInstalledSince(tx, publication, new Date(signal.at)))) {
+          return askWhereInstalled(tx, publication);
+        }
         const [event, stateReason] = lifecycleEvents[change];
         const now = dependencies.clock();
         const changed = await changePublicationState(tx, publication.id, event, stateReason, now);

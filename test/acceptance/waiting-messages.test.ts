@@ -92,6 +92,26 @@ const allIdle = () =>
     return data.every(({ status }) => status === 'idle');
   }, 'all turns are over');
 
+/** The provider tells once more that the app was taken away, when it is there again. */
+async function heardLate(provider: Provider, id: string): Promise<void> {
+  const words = { slack: 'app_uninstalled', github: '"action":"deleted"', linear: '"action":"revoked"' }[
+    provider
+  ];
+  const late = await toldOf(database, id, words);
+  const again = { ...late.body, event_id: 'Ev9LATE', again: true };
+  expect(await sendSigned(server, provider, id, { ...late, body: again })).toBe(200);
+  const settled = await eventually(async () => {
+    const { rows } = await database.query<{ outcome: string }>(
+      `select outcome from deliveries where publication_id = $1 and position($2::bytea in body) > 0
+       and outcome <> 'pending'`,
+      [id, Buffer.from('"again":true')],
+    );
+    return rows[0]?.outcome;
+  }, output('what came late is settled'));
+  expect(settled).toBe(provider === 'github' ? 'ignored' : 'routed');
+  expect(await setupOf(server, id)).toMatchObject({ state: 'live', state_reason: null });
+}
+
 describe('what is said to an agent that is not installed, or suspended', () => {
   it.each<[Provider, string | RegExp, string, string | undefined]>([
     ['slack', /^Remove from/, 'needs_reauth', undefined],
@@ -133,6 +153,7 @@ describe('what is said to an agent that is not installed, or suspended', () => {
       const tags = said.flatMap((text) => /run `echo \S+-(one|two|three)`/.exec(text)?.[1] ?? []);
       expect(tags).toEqual(['one', 'two', 'three']);
       expect(await answersWith(`${tag}-three`)).toBe(1);
+      if (state === 'needs_reauth') await heardLate(provider, id);
       await page.context().close();
     },
   );
