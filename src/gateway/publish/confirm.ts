@@ -25,6 +25,8 @@ export interface ConfirmOptions {
   credentialId?: string;
   /** An installation that an address named. Counts only when the provider confirms it. */
   installationId?: string;
+  /** Nobody waits for the answer: what is known already, and why, is not written anew. */
+  inBackground?: boolean;
 }
 
 /** How long a provider may take to say who we are. */
@@ -54,6 +56,7 @@ export async function confirmPublication(
       // A number from an address that is none of ours says nothing of the installation that works.
       if (options.installationId && locked.state === 'live' && !answer.unauthorized) return locked;
       const state = answer.unauthorized ? nextPublicationState(locked.state, 'revoked') : locked.state;
+      if (options.inBackground && (state === locked.state || locked.state === 'suspended')) return locked;
       return update(tx, locked, { state, stateReason: answer.message, updatedAt: now }, now);
     }
     const { scopes, ...identity } = answer.identity;
