@@ -1,6 +1,7 @@
+import { sql } from 'drizzle-orm';
 import type { Logger } from 'pino';
 import type { Database } from '../store/connection.ts';
-import type { Jobs } from '../store/jobs.ts';
+import { enqueue, type Jobs } from '../store/jobs.ts';
 import { withOrganization } from '../store/organization.ts';
 import { nextWaiting, routeByItself } from '../store/waiting-deliveries.ts';
 
@@ -34,4 +35,27 @@ export function createResumeJob(
       }
     }
   };
+}
+
+interface StrandedRow extends Record<string, unknown> {
+  organization_id: string;
+  id: string;
+}
+
+/**
+ * Gives a `resume` job to every live publication for which deliveries wait without one, under the owner role: its job may
+ * have used up its tries, or a worker of an older version made it live. Answers how many it found.
+ */
+export async function resumeStranded(database: Database): Promise<number> {
+  const found = await database.execute<StrandedRow>(sql`
+    select p.organization_id, p.id from publications p
+    where p.state = 'live' and p.setup ? 'waiting' and not exists (
+      select from graphile_worker.jobs j where j.key = 'resume:' || p.id and j.attempts < j.max_attempts
+    ) limit 500`);
+  for (const { organization_id: organizationId, id: publicationId } of found.rows) {
+    await withOrganization(database, organizationId, (tx) =>
+      enqueue(tx, 'resume', { organizationId, publicationId }, { key: `resume:${publicationId}` }),
+    );
+  }
+  return found.rows.length;
 }

@@ -7,11 +7,11 @@ import { withOrganization } from '../store/organization.ts';
 import { changePublicationState } from '../store/publication-changes.ts';
 import type { PublicationEvent } from '../store/publication-states.ts';
 import { credentials, deliveries, installations, publications } from '../store/schema.ts';
-import { letWait, mustWait } from '../store/waiting-deliveries.ts';
+import { letWait, mustWait, waitsAt } from '../store/waiting-deliveries.ts';
 import { findAnchor, type PublicationRow } from './anchors.ts';
 import { followDecision } from './route-decision.ts';
 import { followMessage } from './route-message.ts';
-import type { Outcome, RouteDependencies, Routed } from './routing.ts';
+import type { DecisionSignal, MessageSignal, Outcome, RouteDependencies, Routed } from './routing.ts';
 import { requestStop } from './stop.ts';
 
 type Change = Exclude<Extract<Signal, { kind: 'lifecycle' }>['change'], 'installed'>;
@@ -52,12 +52,16 @@ export function createRouteJob(dependencies: RouteDependencies): (job: Jobs['rou
       },
       loaded.installation.identity,
     );
-    if (signals.some(isSaid) && mustWait(loaded.publication, isNext)) {
-      const waits = await withOrganization(database, organizationId, (tx) =>
-        letWait(tx, loaded.delivery, isNext),
+    const [said] = signals.filter(isSaid);
+    if (said && mustWait(loaded.publication, isNext)) {
+      const waits = await withOrganization(database, organizationId, async (tx) =>
+        (await isForUs(tx, loaded.publication, said))
+          ? letWait(tx, loaded.delivery, said.anchor.key, isNext)
+          : 'ignored',
       );
+      if (waits === true) return;
       // It has become live, or was ended, since it was read.
-      return waits ? undefined : route(job);
+      if (waits === false) return route(job);
     }
     const outcomes: Outcome[] = [];
     for (const signal of signals) outcomes.push(await attempt(dependencies, adapter, loaded, signal));
@@ -121,8 +125,18 @@ async function settle(tx: Transaction, deliveryId: string, outcome: Outcome): Pr
 }
 
 /** What people say to the agent, and what the provider is asked about before it counts. */
-const isSaid = ({ kind }: Signal): boolean =>
-  kind === 'addressed' || kind === 'ambient' || kind === 'decision';
+const isSaid = (signal: Signal): signal is MessageSignal | DecisionSignal =>
+  signal.kind === 'addressed' || signal.kind === 'ambient' || signal.kind === 'decision';
+
+/** Words that address nobody are for us where a session listens, or will once what waits there is routed. */
+async function isForUs(
+  tx: Transaction,
+  { id }: PublicationRow,
+  { kind, anchor }: MessageSignal | DecisionSignal,
+): Promise<boolean> {
+  if (kind !== 'ambient' || (await findAnchor(tx, id, anchor.key))) return true;
+  return waitsAt(tx, id, anchor.key);
+}
 
 /** Follows a signal. Where the provider does not accept our credential, it is asked whether we are still installed. */
 async function attempt(...given: Parameters<typeof follow>): Promise<Outcome> {

@@ -1,19 +1,16 @@
-import { and, asc, eq } from 'drizzle-orm';
+import { and, asc, eq, like, type SQL } from 'drizzle-orm';
 import type { Transaction } from './connection.ts';
 import { enqueue } from './jobs.ts';
 import { deliveries, type PublicationSetup, publications } from './schema.ts';
 
 type PublicationRow = typeof publications.$inferSelect;
 
-/** The reason of a delivery that is `pending` until its publication is live again. */
+/** The reason of a delivery that is `pending` until its publication is live again; after a colon, where it was said. */
 export const waitingReason = 'waiting_for_install';
+const reasonAt = (anchorKey: string): string => `${waitingReason}: ${anchorKey}`;
 
-const areWaiting = (publicationId: string) =>
-  and(
-    eq(deliveries.publicationId, publicationId),
-    eq(deliveries.outcome, 'pending'),
-    eq(deliveries.reason, waitingReason),
-  );
+const areWaiting = (publicationId: string, reason: SQL = like(deliveries.reason, `${waitingReason}: %`)) =>
+  and(eq(deliveries.publicationId, publicationId), eq(deliveries.outcome, 'pending'), reason);
 
 /**
  * Lets a delivery wait until its publication is live again, behind those that wait already; `isNext` is of these the
@@ -23,11 +20,15 @@ const areWaiting = (publicationId: string) =>
 export async function letWait(
   tx: Transaction,
   { id, publicationId }: Pick<typeof deliveries.$inferSelect, 'id' | 'publicationId'>,
+  anchorKey: string,
   isNext: boolean,
 ): Promise<boolean> {
   const row = await lock(tx, publicationId);
   if (!row || !mustWait(row, isNext)) return false;
-  await tx.update(deliveries).set({ reason: waitingReason }).where(eq(deliveries.id, id));
+  await tx
+    .update(deliveries)
+    .set({ reason: reasonAt(anchorKey) })
+    .where(and(eq(deliveries.id, id), eq(deliveries.outcome, 'pending')));
   if (!row.setup.waiting) await setSetup(tx, publicationId, { ...row.setup, waiting: true });
   return true;
 }
@@ -39,6 +40,16 @@ export function mustWait(
 ): boolean {
   if (state === 'unpublished') return false;
   return state !== 'live' || (setup.waiting === true && !isNext);
+}
+
+/** Whether something that was said at this place waits. */
+export async function waitsAt(tx: Transaction, publicationId: string, anchorKey: string): Promise<boolean> {
+  const [found] = await tx
+    .select({ id: deliveries.id })
+    .from(deliveries)
+    .where(areWaiting(publicationId, eq(deliveries.reason, reasonAt(anchorKey))))
+    .limit(1);
+  return found !== undefined;
 }
 
 /** Has what waits for a publication looked at in its order from `at` on: for when it is live again. */

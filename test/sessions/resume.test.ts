@@ -2,7 +2,7 @@ import { asc, eq, sql } from 'drizzle-orm';
 import pino from 'pino';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { type ProviderAdapter, ProviderError, type Signal } from '../../src/providers/provider.ts';
-import { createResumeJob } from '../../src/sessions/resume.ts';
+import { createResumeJob, resumeStranded } from '../../src/sessions/resume.ts';
 import { createRouteJob } from '../../src/sessions/route.ts';
 import type { Database } from '../../src/store/connection.ts';
 import { newId } from '../../src/store/ids.ts';
@@ -98,7 +98,7 @@ async function jobsOf(task: string, mentions: string) {
   return rows;
 }
 
-const waits = ['pending', 'waiting_for_install'];
+const waits = ['pending', 'waiting_for_install: thread'];
 
 describe('what is said while a publication is not live', () => {
   it.each([
@@ -166,6 +166,28 @@ describe('what is said while a publication is not live', () => {
     expect(await w.said()).toEqual(['second', 'first']);
   });
 
+  it('to nobody is kept only where a session listens, or will once what waits is routed', async () => {
+    const w = await world();
+    const talk = (body: string, key: string): Signal[] =>
+      mention(body).map((signal) => ({ ...signal, kind: 'ambient', anchor: { key, place: {} } }) as Signal);
+    await w.route(await w.deliver(mention('one')));
+    await w.becomes('suspended');
+    const heard = await w.deliver(talk('two', 'thread'));
+    const elsewhere = await w.deliver(talk('three', 'elsewhere'));
+    const [asked] = mention('four').map(
+      (signal) => ({ ...signal, anchor: { key: 'new', place: {} } }) as Signal,
+    );
+    const first = await w.deliver(asked ? [asked] : []);
+    const reply = await w.deliver(talk('five', 'new'));
+    for (const id of [heard, elsewhere, first, reply]) await w.route(id);
+    expect(await outcomeOf(heard)).toEqual(waits);
+    expect(await outcomeOf(elsewhere)).toEqual(['ignored', 'not_addressed']);
+    expect(await outcomeOf(reply)).toEqual(['pending', 'waiting_for_install: new']);
+    await w.becomes('unsuspended');
+    await w.resume();
+    expect(await w.said()).toEqual(['one', 'two', 'four', 'five']);
+  });
+
   it('waits on when it is suspended again before its turn came', async () => {
     const w = await world();
     await w.becomes('suspended');
@@ -178,6 +200,21 @@ describe('what is said while a publication is not live', () => {
     await w.becomes('unsuspended');
     await w.resume();
     expect(await w.said()).toEqual(['one']);
+  });
+
+  it('is found where its job is lost', async () => {
+    const w = await world();
+    await w.becomes('suspended');
+    await w.route(await w.deliver(mention('one')));
+    expect(await resumeStranded(database)).toBe(0);
+    await w.becomes('unsuspended');
+    expect(await resumeStranded(database)).toBe(0);
+    await database.execute(
+      sql`select graphile_worker.complete_jobs(array_agg(id)) from graphile_worker.jobs where task_identifier = 'resume'`,
+    );
+    expect(await resumeStranded(database)).toBeGreaterThan(0);
+    expect(await jobsOf('resume', w.fixture.publicationId)).toHaveLength(1);
+    await w.resume();
   });
 
   it('is ignored with a reason when the publication ends', async () => {
