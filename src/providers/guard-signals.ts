@@ -54,10 +54,13 @@ function cleanDeep(value: unknown): unknown {
   );
 }
 
+/** Later times have years of more than four digits, which Postgres reads differently. */
+const lastMs = Date.UTC(9999, 11, 31);
+
 /** When something happened, as a field of a signal; nothing where the provider's time is none. */
 export function happenedAt(time: string | number | null | undefined): { at?: string } {
-  const date = new Date(time ?? Number.NaN);
-  return Number.isNaN(date.getTime()) ? {} : { at: date.toISOString() };
+  const ms = new Date(time ?? Number.NaN).getTime();
+  return ms > 0 && ms < lastMs ? { at: new Date(ms).toISOString() } : {};
 }
 
 /** A hop count that somebody else wrote: a whole number that nothing overflows from. */

@@ -119,7 +119,9 @@ test('a revoked app is gone', () => {
   expect(read(revoked)).toEqual({ kind: 'lifecycle', change: 'uninstalled' });
   const createdAt = '2026-11-20T12:00:00.000Z';
   expect(read({ ...revoked, createdAt })).toMatchObject({ change: 'uninstalled', at: createdAt });
-  expect(read({ ...revoked, createdAt: 'noon' })).not.toHaveProperty('at');
+  for (const odd of ['noon', '+012026-11-20T12:00:00.000Z', '']) {
+    expect(read({ ...revoked, createdAt: odd })).not.toHaveProperty('at');
+  }
   expect(ignoredFor(read({ ...revoked, organizationId: 'org-2' }))).toBe('unknown_installation');
 });
 
