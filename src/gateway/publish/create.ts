@@ -10,7 +10,15 @@ import { nextPublicationState } from '../../store/publication-states.ts';
 import { agents, type Grant, type ProviderName, publications } from '../../store/schema.ts';
 import { ApiError, notFound } from '../errors.ts';
 import { confirmPublication } from './confirm.ts';
-import { addCredential, addWebhookSecret, checked, lockPublication, storeApp } from './credentials.ts';
+import {
+  addCredential,
+  addWebhookSecret,
+  checked,
+  lockPublication,
+  type ReplacedSecret,
+  storeApp,
+  takeBackWebhookSecret,
+} from './credentials.ts';
 import type { PublicationRow, PublishingDeps } from './deps.ts';
 
 export interface PublicationPolicy {
@@ -113,16 +121,16 @@ async function checkAgent(tx: Transaction, agentId: string): Promise<void> {
   if (agent.archivedAt) throw new ApiError('conflict_error', `Agent ${agentId} is archived.`);
 }
 
-/** Stores whole credentials: the webhook's secret and a token. */
+/** Stores whole credentials: the webhook's secret and a token. Answers the secrets that this one replaced. */
 async function storeWhole(
   deps: PublishingDeps,
   tx: Transaction,
   publicationId: string,
   given: unknown,
-): Promise<void> {
+): Promise<ReplacedSecret | undefined> {
   const row = await lockPublication(tx, publicationId);
   const split = checked(() => deps.adapters[row.provider].splitCredentials(given));
-  await addWebhookSecret(deps, tx, row, split.webhookSecret);
+  const replaced = await addWebhookSecret(deps, tx, row, split.webhookSecret);
   await addCredential(deps, tx, row, split.credential);
   await tx
     .update(publications)
@@ -132,6 +140,7 @@ async function storeWhole(
       updatedAt: deps.clock(),
     })
     .where(eq(publications.id, publicationId));
+  return replaced;
 }
 
 /**
@@ -155,8 +164,19 @@ export async function giveCredentials(
     );
     return;
   }
-  await withOrganization(deps.database, publication.organizationId, (tx) =>
-    storeWhole(deps, tx, publication.id, given),
+  const { organizationId, id, stateReason } = publication;
+  const replaced = await withOrganization(deps.database, organizationId, (tx) =>
+    storeWhole(deps, tx, id, given),
   );
-  await confirmPublication(deps, publication.organizationId, publication.id);
+  try {
+    await confirmPublication(deps, organizationId, id);
+  } catch (error) {
+    if (!(error instanceof ApiError)) throw error;
+    // They are those of another workspace: what was in force is so still, as it was.
+    await withOrganization(deps.database, organizationId, async (tx) => {
+      if (replaced) await takeBackWebhookSecret(tx, replaced);
+      await tx.update(publications).set({ stateReason }).where(eq(publications.id, id));
+    });
+    throw error;
+  }
 }

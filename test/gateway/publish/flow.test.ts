@@ -183,6 +183,35 @@ describe('the guided flow', () => {
     expect(await tokens()).toEqual(installed);
   });
 
+  it('keeps all of what it has when it is given whole credentials of another workspace', async () => {
+    const whole = { signing_secret: 'a-signing-secret', bot_token: 'xoxb-the-bot-token' };
+    const made = await t.api('POST', '/v1/publications', {
+      provider: 'slack',
+      agent_id: t.gateway.agentId,
+      credentials: whole,
+    });
+    expect(made.body).toMatchObject({ state: 'live' });
+    const id = String(made.body.id);
+    const held = async () => ({
+      credentials: await t.database.select().from(credentials).where(eq(credentials.publicationId, id)),
+      secrets: await t.database.select().from(webhookSecrets).where(eq(webhookSecrets.publicationId, id)),
+    });
+    const before = await held();
+    whoAmI = async () => ({ ...identity, workspaceId: 'T10', workspaceName: 'Elsewhere' });
+    const other = { signing_secret: 'another-signing-secret', bot_token: 'xoxb-of-another-team' };
+    const refused = await t.api('POST', `/v1/publications/${id}/credentials`, other);
+    whoAmI = async () => identity;
+    expect([refused.status, JSON.stringify(refused.body)]).toEqual([
+      409,
+      expect.stringContaining('installed in Acme already'),
+    ]);
+    expect(await held()).toEqual(before);
+    expect((await t.api('GET', `/v1/publications/${id}`)).body).toMatchObject({
+      state: 'live',
+      state_reason: null,
+    });
+  });
+
   it.each([
     [
       'used twice',
