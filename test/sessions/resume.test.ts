@@ -59,14 +59,17 @@ async function world(mayAddress: MayAddress = allows) {
         .select({ body: messages.body })
         .from(messages)
         .where(eq(messages.publicationId, publicationId))
-        .orderBy(asc(messages.id));
+        .orderBy(asc(messages.createdAt));
       return rows.map(({ body }) => body);
     },
   };
 }
 
+let arrivedMs = Date.now();
+
+/** Each in a millisecond of its own, by which they are in order. */
 async function deliver({ organizationId, publicationId }: Fixture, signals: Signal[]): Promise<string> {
-  const id = newId('dlv');
+  const id = newId('dlv', arrivedMs++);
   const body = Buffer.from(JSON.stringify(signals));
   await database
     .insert(deliveries)

@@ -5,6 +5,7 @@ import { vendorPages } from '../../../src/providers/pages.ts';
 import { ProviderError } from '../../../src/providers/provider.ts';
 import {
   credentials,
+  deliveries,
   type InstallationIdentity,
   installations,
   publications,
@@ -375,6 +376,11 @@ describe('the guided flow', () => {
       publicationId: id,
       installationId: installation?.id ?? null,
     });
+    const waiting = `dlv_${id}`;
+    await t.database.insert(deliveries).values({
+      ...{ id: waiting, organizationId: t.gateway.organizationId, publicationId: id, provider: 'slack' },
+      ...{ headers: {}, reason: 'waiting_for_install: T9:C1:1.1' },
+    });
     let revoked = 0;
     revoke = async () => {
       revoked += 1;
@@ -390,6 +396,12 @@ describe('the guided flow', () => {
     expect(
       await t.database.select().from(webhookSecrets).where(eq(webhookSecrets.publicationId, id)),
     ).toEqual([]);
+    const settled = await t.api('GET', `/v1/deliveries/${waiting}`);
+    expect(settled.body.outcome).toMatchObject({
+      kind: 'ignored',
+      reason: 'not_live',
+      message: expect.stringContaining('was ended before'),
+    });
     const [session] = await t.database.select().from(sessions).where(eq(sessions.publicationId, id));
     expect(session).toMatchObject({ status: 'terminated' });
     const dead = await t.database.select().from(publishTokens).where(eq(publishTokens.publicationId, id));
