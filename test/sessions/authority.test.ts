@@ -452,7 +452,7 @@ describe('two agents that answer each other, at two providers', () => {
     for (let turn = 0; turn < 40; turn++) {
       const [to, from] = turn % 2 === 0 ? [one, 'BTWO'] : [two, 'BONE'];
       const delivery = await to.say(bot(from), hops === undefined ? {} : { hops });
-      outcomes.push(delivery.reason?.split(':')[0] ?? delivery.outcome);
+      outcomes.push(delivery.outcome === 'routed' ? 'routed' : (delivery.reason?.split(':')[0] ?? ''));
       if (delivery.outcome !== 'routed') return outcomes;
       const { turnId, anchorId } = await runTurn(delivery);
       const target = await withOrganization(database, delivery.organizationId, (tx) =>
