@@ -29,6 +29,7 @@ export interface ConfirmOptions {
   inBackground?: boolean;
 }
 
+const installAgain = 'Install it again to go on; messages wait meanwhile.';
 /** How long a provider may take to say who we are. */
 const confirmTimeoutMs = 15_000;
 /** When what waited is tried again: once no process remembers the credential that was replaced. */
@@ -57,7 +58,9 @@ export async function confirmPublication(
       if (options.installationId && locked.state === 'live' && !answer.unauthorized) return locked;
       const state = answer.unauthorized ? nextPublicationState(locked.state, 'revoked') : locked.state;
       if (options.inBackground && (state === locked.state || locked.state === 'suspended')) return locked;
-      return update(tx, locked, { state, stateReason: answer.message, updatedAt: now }, now);
+      const stateReason =
+        state === 'needs_reauth' ? `${answer.message.replace(/\.$/, '')}. ${installAgain}` : answer.message;
+      return update(tx, locked, { state, stateReason, updatedAt: now }, now);
     }
     const { scopes, ...identity } = answer.identity;
     const installationId = await recordInstallation(tx, deps, locked, identity, now);
