@@ -20,6 +20,7 @@ import { adapters } from './providers/index.ts';
 import { createSandbox } from './sandbox/create.ts';
 import { sessionUid } from './sandbox/uids.ts';
 import { LiveSessions } from './sessions/live.ts';
+import { createResumeJob, resumeStranded } from './sessions/resume.ts';
 import { createRouteJob } from './sessions/route.ts';
 import { sessionPort } from './sessions/session-port.ts';
 import { createTurnRunner } from './sessions/turn.ts';
@@ -108,12 +109,14 @@ export async function startWorkerRole(parts: WorkerParts): Promise<() => Promise
     logger,
     maxTurnMs,
   });
+  const route = createRouteJob(outbound);
   const worker = await startWorker({
     database,
     databaseUrl,
     identity: { workerId, host: hostname(), pid: process.pid },
     handlers: {
-      route: createRouteJob(outbound),
+      route,
+      resume: createResumeJob({ database, logger }, route),
       presence: createPresenceJob(outbound),
       send: createSendJob(outbound),
       confirm: createConfirmJob(outbound),
@@ -123,6 +126,7 @@ export async function startWorkerRole(parts: WorkerParts): Promise<() => Promise
     onStop: (sessionId) => void turns.stop(sessionId),
     sweeps: [() => sweepOutbox(database), () => expireApprovals(database, outbound, clock())],
     housekeeping: [
+      () => resumeStranded(database),
       () => forgetBodies(database, new Date(Date.now() - bodiesKeptMs)),
       () => forgetDeliveryKeys(database, new Date(Date.now() - keysKeptMs)),
       () => forgetPublishTokens(database, clock()),

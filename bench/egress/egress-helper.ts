@@ -1,5 +1,6 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { compileCacheArguments } from '../../src/store/compile-cache.ts';
 import { egressNodeOptions } from '../../src/vault/egress/child.ts';
 import type { EgressStart } from '../../src/vault/egress/protocol.ts';
 import type { UpstreamCertificate } from './certificate.ts';
@@ -20,7 +21,7 @@ export interface EgressHelperOrder {
   nodeOptions?: readonly string[];
 }
 
-/** An egress process of its own on the second core, with a door for each session. */
+/** An egress process of its own on the second core, started as the worker starts it, with a door for each session. */
 export async function startEgressHelper({
   folder,
   certificate,
@@ -33,7 +34,7 @@ export async function startEgressHelper({
   const authority = join(folder, 'authority.pem');
   writeFileSync(authority, certificate.authority);
   const helper = startHelper('egress-server.ts', 1, {
-    nodeOptions: [...egressNodeOptions, ...nodeOptions],
+    nodeOptions: [...egressNodeOptions, ...compileCacheArguments, ...nodeOptions],
     env: { NODE_EXTRA_CA_CERTS: authority },
   });
   const { doors } = await helper.ask<{ doors: { port: number; ca: string }[] }>({

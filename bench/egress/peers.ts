@@ -7,6 +7,7 @@ import type { UpstreamCertificate } from './certificate.ts';
 import type { Door } from './connection.ts';
 import type { EgressDatabase } from './database.ts';
 import { startEgressHelper } from './egress-helper.ts';
+import type { InterceptionOrder } from './interception-server.ts';
 import { startNginx } from './nginx.ts';
 import { type Helper, startHelper } from './process.ts';
 import { type BenchUpstream, nodeHost, quickHost } from './upstream.ts';
@@ -36,7 +37,12 @@ export interface PeersOrder {
 const mockttpVersion = '4.6.5';
 
 export async function startPeers(order: PeersOrder): Promise<{ peers: Peer[]; missing: string[] }> {
-  const peers = [direct(order), await tunnel(order), await startEgressPeer(order)];
+  const peers = [
+    direct(order),
+    await tunnel(order),
+    await startEgressPeer(order),
+    await interceptionAlone(order),
+  ];
   const missing: string[] = [];
   const mockttp = await startMockttp(order).catch((error: Error) => error.message.split('\n')[0]);
   if (typeof mockttp === 'object') peers.push(mockttp);
@@ -59,6 +65,17 @@ async function tunnel({ upstream, certificate }: PeersOrder): Promise<Peer> {
   const helper = startHelper('tunnel-server.ts', 1);
   const { port } = await helper.ask<{ port: number }>({ ports: upstream.ports });
   return proxy('bare CONNECT tunnel in Node', helper, port, certificate.authority, true);
+}
+
+async function interceptionAlone({ upstream, certificate }: PeersOrder): Promise<Peer> {
+  const helper = startHelper('interception-server.ts', 1);
+  const { ports, token } = upstream;
+  const { port } = await helper.ask<{ port: number }>({
+    ports,
+    certificate,
+    token,
+  } satisfies InterceptionOrder);
+  return proxy('interception and injection alone, in Node', helper, port, certificate.authority, false);
 }
 
 /** What is measured is the proxy, not what a session may use of it. */

@@ -27,6 +27,8 @@ export interface OutboxRow {
   installationId: string;
   publicationId: string;
   publicationState: PublicationState;
+  /** Since when the publication is live again; null where it never ceased to be. */
+  resumedAt: string | null;
   provider: ProviderName;
   tool: string;
   arguments: Record<string, unknown>;
@@ -50,15 +52,17 @@ export type Plan = { kind: 'send' } | { kind: 'wait'; until: Date } | { kind: 'f
 
 /**
  * What to do with the oldest open row now. A row that was never tried is tried, however late: only tries are bounded
- * by age. Pure.
+ * by age, and time in which the publication was not live does not count. Pure.
  */
 export function planRow(
-  row: Pick<OutboxRow, 'publicationState' | 'notBefore' | 'createdAt' | 'state' | 'attempts'>,
+  row: Pick<OutboxRow, 'publicationState' | 'resumedAt' | 'notBefore' | 'createdAt' | 'state' | 'attempts'>,
   now: Date,
   maxAgeMs: number,
 ): Plan {
   const tried = row.attempts > 0;
-  if (tried && now.getTime() - row.createdAt.getTime() > maxAgeMs) {
+  const waits = row.publicationState === 'needs_reauth' || row.publicationState === 'suspended';
+  const since = Math.max(row.createdAt.getTime(), row.resumedAt ? Date.parse(row.resumedAt) : 0);
+  if (tried && !waits && now.getTime() - since > maxAgeMs) {
     const unknown = row.state === 'sending' ? ' It may have arrived all the same.' : '';
     return { kind: 'fail', reason: `It could not be sent for ${hours(maxAgeMs)}.${unknown}` };
   }
@@ -189,6 +193,7 @@ async function oldestOpen(tx: Transaction, anchorId: string): Promise<OutboxRow 
       installationId: outbox.installationId,
       publicationId: publications.id,
       publicationState: publications.state,
+      resumedAt: sql<string | null>`${publications.setup}->>'resumedAt'`,
       provider: actions.provider,
       tool: actions.tool,
       arguments: actions.arguments,

@@ -54,6 +54,15 @@ function cleanDeep(value: unknown): unknown {
   );
 }
 
+/** Later times have years of more than four digits, which Postgres reads differently. */
+const lastMs = Date.UTC(9999, 11, 31);
+
+/** When something happened, as a field of a signal; nothing where the provider's time is none. */
+export function happenedAt(time: string | number | null | undefined): { at?: string } {
+  const ms = new Date(time ?? Number.NaN).getTime();
+  return ms > 0 && ms < lastMs ? { at: new Date(ms).toISOString() } : {};
+}
+
 /** A hop count that somebody else wrote: a whole number that nothing overflows from. */
 export function boundedHops(hops: number): number {
   return Number.isFinite(hops) ? Math.min(Math.max(Math.trunc(hops), 0), 1_000) : 0;

@@ -14,7 +14,7 @@ export const ignoreReasons: Readonly<Record<IgnoreReason, string>> = {
   edited_message: 'This is an edit of a message; edits do not start the agent again.',
   deleted_message: 'The message was deleted.',
   empty_message: 'The agent was addressed without a word, so there was nothing to do.',
-  not_live: 'The publication was not live when this arrived, so the agent could not answer.',
+  not_live: 'The publication was ended before this was looked at, so the agent could not answer.',
   unknown_installation:
     'The event is for another workspace or another app than the one that this publication is installed as.',
   handled_elsewhere: 'Another event of the provider tells the same, and the agent acts on that one.',

@@ -99,7 +99,12 @@ export type Signal =
       authorHint?: Record<string, string>;
     }
   | { kind: 'stop'; anchor: AnchorAddress; author: MessageAuthor }
-  | { kind: 'lifecycle'; change: 'uninstalled' | 'suspended' | 'unsuspended' | 'installed' }
+  | {
+      kind: 'lifecycle';
+      change: 'uninstalled' | 'suspended' | 'unsuspended' | 'installed';
+      /** ISO 8601. When it happened, where the provider says so and nothing else tells an old change from a new one. */
+      at?: string;
+    }
   | { kind: 'ignored'; reason: IgnoreReason; detail?: string };
 
 export interface Quoted {

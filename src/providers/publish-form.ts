@@ -56,7 +56,7 @@ export async function postForm<Schema extends z.ZodType>(
     const words = said?.error_description ?? said?.error ?? 'no reason given';
     throw new ProviderError(
       response.status >= 500 ? 'unavailable' : 'refused',
-      `${hostname} answered ${response.status}: ${typeof words === 'string' ? words : 'refused'}.`,
+      `${hostname} answered ${response.status}: ${words.replace(/\.$/, '')}.`,
     );
   }
   const parsed = schema.safeParse(body);

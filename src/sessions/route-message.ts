@@ -36,10 +36,6 @@ export async function followMessage(
   const { database } = dependencies;
   const { publication } = routed;
   const { organizationId } = publication;
-  // While a token is missing, messages wait: asking who wrote them fails until the publication is authorized again.
-  if (publication.state !== 'live' && publication.state !== 'needs_reauth') {
-    return { kind: 'ignored', reason: 'not_live' };
-  }
   if (heard.body.trim() === '') return { kind: 'ignored', reason: 'empty_message' };
   const before = await withOrganization(database, organizationId, async (tx) => ({
     anchored: await findAnchor(tx, publication.id, heard.anchor.key),
@@ -203,11 +199,13 @@ async function admit(
   const { messageId } = added;
   const presence = { organizationId, anchorId, messageId, phase: 'working' } as const;
   await enqueue(tx, 'presence', presence, { maxAttempts: 4 });
+  // Why somebody without authority was heard, for who wonders.
+  const reason = weight.authority ? undefined : `let_in: ${weight.detail ?? signal.author.id}`;
   await tx
     .update(deliveries)
-    .set({ outcome: 'routed', reason: null, sessionId, settledAt: new Date() })
+    .set({ outcome: 'routed', reason: reason ?? null, sessionId, settledAt: new Date() })
     .where(eq(deliveries.id, delivery.id));
-  return { kind: 'routed', sessionId };
+  return { kind: 'routed', sessionId, ...(reason !== undefined && { reason }) };
 }
 
 /** The message that an earlier delivery told of already. */

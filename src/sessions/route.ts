@@ -1,16 +1,17 @@
-import { eq } from 'drizzle-orm';
+import { and, eq, gt, isNotNull } from 'drizzle-orm';
 import { resumeSending } from '../outbound/sweep.ts';
-import type { ProviderAdapter, Signal } from '../providers/provider.ts';
+import { type ProviderAdapter, ProviderError, type Signal } from '../providers/provider.ts';
 import type { Transaction } from '../store/connection.ts';
 import { enqueue, type Jobs } from '../store/jobs.ts';
 import { withOrganization } from '../store/organization.ts';
 import { changePublicationState } from '../store/publication-changes.ts';
 import type { PublicationEvent } from '../store/publication-states.ts';
-import { deliveries, installations, publications } from '../store/schema.ts';
+import { credentials, deliveries, installations, publications } from '../store/schema.ts';
+import { letWait, mustWait, waitsAt } from '../store/waiting-deliveries.ts';
 import { findAnchor, type PublicationRow } from './anchors.ts';
 import { followDecision } from './route-decision.ts';
 import { followMessage } from './route-message.ts';
-import type { Outcome, RouteDependencies, Routed } from './routing.ts';
+import type { DecisionSignal, MessageSignal, Outcome, RouteDependencies, Routed } from './routing.ts';
 import { requestStop } from './stop.ts';
 
 type Change = Exclude<Extract<Signal, { kind: 'lifecycle' }>['change'], 'installed'>;
@@ -27,13 +28,15 @@ const lifecycleEvents: Record<Change, [PublicationEvent, string | null]> = {
 
 /**
  * The `route` job: settles one delivery. Signals → who may address → anchor → session → message and turn. Whatever is
- * ignored is ignored with a reason on the delivery. Run twice, it does its work once. It throws only what a later try
- * may mend (the provider does not answer); the delivery stays `pending` meanwhile.
+ * ignored is ignored with a reason on the delivery. Run twice, it does its work once. What people say while the
+ * publication is not live waits, and the `resume` job routes it. It throws only what a later try may mend (the provider
+ * does not answer); the delivery stays `pending` meanwhile.
  */
 export function createRouteJob(dependencies: RouteDependencies): (job: Jobs['route']) => Promise<void> {
   const { database } = dependencies;
 
-  return async ({ organizationId, deliveryId }) => {
+  return async function route(job): Promise<void> {
+    const { organizationId, deliveryId, isNext = false } = job;
     const loaded = await withOrganization(database, organizationId, (tx) => load(tx, deliveryId));
     if (!loaded) return;
     if ('outcome' in loaded) {
@@ -49,8 +52,19 @@ export function createRouteJob(dependencies: RouteDependencies): (job: Jobs['rou
       },
       loaded.installation.identity,
     );
+    const [said] = signals.filter(isSaid);
+    if (said && mustWait(loaded.publication, isNext)) {
+      const waits = await withOrganization(database, organizationId, async (tx) =>
+        (await isForUs(tx, loaded.publication, said))
+          ? letWait(tx, loaded.delivery, said.anchor.key, isNext)
+          : 'ignored',
+      );
+      if (waits === true) return;
+      // It has become live, or was ended, since it was read.
+      if (waits === false) return route(job);
+    }
     const outcomes: Outcome[] = [];
-    for (const signal of signals) outcomes.push(await follow(dependencies, adapter, loaded, signal));
+    for (const signal of signals) outcomes.push(await attempt(dependencies, adapter, loaded, signal));
     const outcome = outcomes.find((each) => each.kind === 'routed') ??
       outcomes[0] ?? { kind: 'ignored', reason: 'unsupported_event' };
     await withOrganization(database, organizationId, (tx) => settle(tx, deliveryId, outcome));
@@ -83,6 +97,21 @@ async function askWhereInstalled(tx: Transaction, { id, organizationId }: Public
   await enqueue(tx, 'confirm', job, { key: `confirm:${id}`, maxAttempts: 5 });
 }
 
+async function isInstalledSince(tx: Transaction, { id }: PublicationRow, at: Date): Promise<boolean> {
+  const [newer] = await tx
+    .select({ id: credentials.id })
+    .from(credentials)
+    .where(
+      and(
+        eq(credentials.publicationId, id),
+        isNotNull(credentials.installationId),
+        gt(credentials.createdAt, at),
+      ),
+    )
+    .limit(1);
+  return newer !== undefined;
+}
+
 async function settle(tx: Transaction, deliveryId: string, outcome: Outcome): Promise<void> {
   await tx
     .update(deliveries)
@@ -93,6 +122,35 @@ async function settle(tx: Transaction, deliveryId: string, outcome: Outcome): Pr
       settledAt: new Date(),
     })
     .where(eq(deliveries.id, deliveryId));
+}
+
+/** What people say to the agent, and what the provider is asked about before it counts. */
+const isSaid = (signal: Signal): signal is MessageSignal | DecisionSignal =>
+  signal.kind === 'addressed' || signal.kind === 'ambient' || signal.kind === 'decision';
+
+/** Words that address nobody are for us where a session listens, or will once what waits there is routed. */
+async function isForUs(
+  tx: Transaction,
+  { id }: PublicationRow,
+  { kind, anchor }: MessageSignal | DecisionSignal,
+): Promise<boolean> {
+  if (kind !== 'ambient' || (await findAnchor(tx, id, anchor.key))) return true;
+  return waitsAt(tx, id, anchor.key);
+}
+
+/** Follows a signal. Where the provider does not accept our credential, it is asked whether we are still installed. */
+async function attempt(...given: Parameters<typeof follow>): Promise<Outcome> {
+  try {
+    return await follow(...given);
+  } catch (error) {
+    const [{ database }, , { publication }] = given;
+    if (error instanceof ProviderError && error.code === 'unauthorized') {
+      await withOrganization(database, publication.organizationId, (tx) =>
+        askWhereInstalled(tx, publication),
+      );
+    }
+    throw error;
+  }
 }
 
 async function follow(
@@ -115,6 +173,10 @@ async function follow(
       await withOrganization(database, organizationId, async (tx) => {
         // A word of an installation is not believed without asking: the provider's API says where it is.
         if (change === 'installed') return askWhereInstalled(tx, publication);
+        // It came late: since then somebody has installed the app anew.
+        if (signal.at && (await isInstalledSince(tx, publication, new Date(signal.at)))) {
+          return askWhereInstalled(tx, publication);
+        }
         const [event, stateReason] = lifecycleEvents[change];
         const now = dependencies.clock();
         const changed = await changePublicationState(tx, publication.id, event, stateReason, now);

@@ -20,7 +20,7 @@ export interface RouteDependencies {
 /** How a delivery ended, as it is shown to admins. */
 export interface Outcome {
   kind: OutcomeKind;
-  /** An IgnoreReason, with a detail after a colon where there is one. */
+  /** An IgnoreReason, or `let_in`, with a detail after a colon where there is one. */
   reason?: string;
   sessionId?: string;
 }

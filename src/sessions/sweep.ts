@@ -3,6 +3,7 @@ import { sql } from 'drizzle-orm';
 import type { Database } from '../store/connection.ts';
 import { enqueue } from '../store/jobs.ts';
 import { withOrganization } from '../store/organization.ts';
+import { isHeld } from './held.ts';
 
 /** A worker that said nothing for so long counts as dead. */
 export const heartbeatMs = 2_000;
@@ -77,7 +78,8 @@ interface StrandedRow extends Record<string, unknown> {
 }
 
 /**
- * Finds sessions with something to do that nobody holds, and gives each a turn job. Those whose job is only waiting
+ * Finds sessions with something to do that nobody holds, and gives each a turn job: what waited for its publication
+ * too, once that is live again. Those whose job is only waiting
  * for its turn are left alone. Answers how many it found.
  */
 export async function wakeStranded(database: Database): Promise<number> {
@@ -87,8 +89,8 @@ export async function wakeStranded(database: Database): Promise<number> {
     where (s.lease_worker_id is null or s.lease_expires_at < now())
       and (
         exists (select from turns t where t.session_id = s.id and t.state = 'running')
-        or exists (select from messages m where m.session_id = s.id and m.state = 'waiting' and m.wakes
-                   and m.created_at < now() - interval '5 seconds')
+        or exists (select from messages where messages.session_id = s.id and messages.state = 'waiting'
+                   and messages.wakes and messages.created_at < now() - interval '5 seconds' and not ${isHeld})
       )
       and not exists (select from graphile_worker.jobs j where j.key = 'turn:' || s.id and j.attempts < j.max_attempts)
     limit 500`);

@@ -1,4 +1,4 @@
-import { and, asc, eq, inArray, isNull, sql } from 'drizzle-orm';
+import { and, asc, eq, inArray, isNull, not, sql } from 'drizzle-orm';
 import type { Database, Transaction } from '../store/connection.ts';
 import { newId } from '../store/ids.ts';
 import { withOrganization } from '../store/organization.ts';
@@ -13,6 +13,7 @@ import {
   turns,
 } from '../store/schema.ts';
 import { appendEvents } from './event-log.ts';
+import { holdsPlaces, isHeld } from './held.ts';
 import { assertLease, type Lease } from './lease.ts';
 import type { EarlierAction } from './prompt.ts';
 import { type Recovery, recoverTurn } from './recovery.ts';
@@ -38,7 +39,7 @@ export interface SessionContext {
 
 /**
  * Takes what there is to do in a session: the turn that an earlier worker left running, else a new turn over all
- * messages that wait. Undefined when there is nothing. The uid of its sandbox is given out here, once.
+ * messages that wait. Undefined when there is nothing, or what there is waits for the publication. The uid of its sandbox is given out here, once.
  *
  * @param firstUid the first of the host uids for sandboxes; undefined where all share one
  */
@@ -83,10 +84,17 @@ export async function claimTurn(
     };
   }
 
+  const held = await holdsPlaces(tx, sessionId);
   const waiting = await tx
     .select()
     .from(messages)
-    .where(and(eq(messages.sessionId, sessionId), eq(messages.state, 'waiting')))
+    .where(
+      and(
+        eq(messages.sessionId, sessionId),
+        eq(messages.state, 'waiting'),
+        held ? isNull(messages.anchorId) : undefined,
+      ),
+    )
     .orderBy(asc(messages.deliveryId), asc(messages.id))
     .for('update');
   // Context alone starts nothing, and the reply goes where somebody asked.
@@ -137,7 +145,14 @@ export async function hasWaiting(
     tx
       .select({ id: messages.id })
       .from(messages)
-      .where(and(eq(messages.sessionId, sessionId), eq(messages.state, 'waiting'), eq(messages.wakes, true)))
+      .where(
+        and(
+          eq(messages.sessionId, sessionId),
+          eq(messages.state, 'waiting'),
+          eq(messages.wakes, true),
+          not(isHeld),
+        ),
+      )
       .limit(1),
   );
   return found.length > 0;

@@ -4,7 +4,14 @@ import type { Transaction } from './connection.ts';
 /** Every job and what it carries. `route` and `send` are short; `turn` runs as long as an agent does. */
 export interface Jobs {
   /** Settle one delivery: signals, authority, anchor, session, message. */
-  route: { organizationId: string; deliveryId: string };
+  route: {
+    organizationId: string;
+    deliveryId: string;
+    /** It has waited for its publication to be live again, and its turn has come. */
+    isNext?: true;
+  };
+  /** Route what waited for a publication to be live again, in order. */
+  resume: { organizationId: string; publicationId: string };
   /** Run the agent over the messages that wait in a session. */
   turn: { organizationId: string; sessionId: string };
   /** Show that the agent is at work, done, or failed, at one message. */

@@ -8,9 +8,11 @@ import {
   agentVersions,
   installations,
   type NoticeKind,
+  type PublicationSetup,
   type PublicationState,
   publications,
 } from './schema.ts';
+import { resumeWaiting } from './waiting-deliveries.ts';
 
 type PublicationRow = typeof publications.$inferSelect;
 
@@ -32,13 +34,22 @@ export async function changePublicationState(
   if (!row || !state || state === row.state || (from && from !== row.state)) return undefined;
   if (row.setup.ending && event === 'revoked') return undefined;
   const stateReason = reason === null ? null : storableText(reason);
-  const changed = { ...row, state, stateReason, updatedAt: now };
-  await tx
-    .update(publications)
-    .set({ state, stateReason, updatedAt: now })
-    .where(eq(publications.id, publicationId));
+  const change = { state, stateReason, setup: setupIn(row, state, now), updatedAt: now };
+  await tx.update(publications).set(change).where(eq(publications.id, publicationId));
+  const changed = { ...row, ...change };
   await announceState(tx, row, changed, now);
+  if (state === 'live') await resumeWaiting(tx, changed);
   return changed;
+}
+
+/** What is remembered of a publication's setup in its next state: since when it is live again. Pure. */
+export function setupIn(
+  { state, setup }: Pick<PublicationRow, 'state' | 'setup'>,
+  next: PublicationState,
+  now: Date,
+): PublicationSetup {
+  const ceased = state === 'needs_reauth' || state === 'suspended';
+  return ceased && next === 'live' ? { ...setup, resumedAt: now.toISOString() } : setup;
 }
 
 /**

@@ -79,7 +79,7 @@ const botComments = async (number: number) =>
   );
 
 /** The newest delivery of a publication that ended so; then what one call says of it. */
-async function ignored(publicationId: string | undefined, reason: string, detail: RegExp): Promise<Delivery> {
+async function settled(publicationId: string | undefined, reason: string, detail: RegExp): Promise<Delivery> {
   const found = await eventually(
     async () => {
       const { data } = await server.api<{ data: Delivery[] }>(
@@ -89,7 +89,7 @@ async function ignored(publicationId: string | undefined, reason: string, detail
         ({ outcome }) => outcome.reason === reason && detail.test(`${outcome.detail} ${outcome.message}`),
       );
     },
-    output(`a delivery that is ignored as ${reason} (${detail})`),
+    output(`a delivery that is settled as ${reason} (${detail})`),
   );
   return server.api<Delivery>(`/v1/deliveries/${found.id}`);
 }
@@ -115,22 +115,32 @@ describe('who has no authority', () => {
     await openIssue('cleo', 'From outside', `${agent.githubHandle} run \`echo three\``);
     await server.workplace('/linear/issues', { personId: 'guest', title: 'A guest asks', delegate: true });
 
-    const guest = await ignored(ada.get('slack'), 'no_authority', /Gia Rossi|gia/);
+    const guest = await settled(ada.get('slack'), 'no_authority', /Gia Rossi|gia/);
     expect(guest.outcome.message).toMatch(/may not instruct the agent.*guest of this workspace/);
-    const partner = await ignored(ada.get('slack'), 'no_authority', /Slack Connect/);
+    const partner = await settled(ada.get('slack'), 'no_authority', /Slack Connect/);
     expect(partner.outcome.message).toMatch(/may not instruct the agent.*another organization/);
-    const stranger = await ignored(ada.get('github'), 'no_authority', /@cleo/);
+    const stranger = await settled(ada.get('github'), 'no_authority', /@cleo/);
     expect(stranger.outcome.message).toMatch(/may not instruct the agent.*@cleo has read access/);
-    const linear = await ignored(ada.get('linear'), 'no_authority', /guest/);
+    const linear = await settled(ada.get('linear'), 'no_authority', /guest/);
     expect(linear.outcome.message).toMatch(/may not instruct the agent.*guest of this workspace/);
   });
 
   it('and another bot is ignored where it mentions the agent', async () => {
     const users = await botUsers();
     const thread = await say('maya', `@grace run \`printf '<@%s> run this' ${users.ada}\``);
-    const bot = await ignored(ada.get('slack'), 'other_bot', /bot/);
+    const bot = await settled(ada.get('slack'), 'other_bot', /bot/);
     expect(bot.outcome.message).toMatch(/Another bot or automation wrote this/);
     expect(await agentMessages(server, thread)).toHaveLength(1);
+
+    const { agent } = await stateOf(server);
+    const number = await openIssue(
+      'maya',
+      'Two agents',
+      `@grace run \`printf '${agent.githubHandle} run this'\``,
+    );
+    const other = await settled(ada.get('github'), 'other_bot', /grace\[bot\] is a bot/);
+    expect(other.outcome.message).toMatch(/Another bot or automation wrote this/);
+    expect(await botComments(number)).toHaveLength(1);
   });
 
   it('is answered where the policy lets them in', async () => {
@@ -160,6 +170,15 @@ describe('who has no authority', () => {
           ?.activities.some(({ type }) => type === 'response'),
       output('a response'),
     );
+    for (const [provider, who] of [
+      ['slack', /guest of this workspace/],
+      ['slack', /Slack Connect/],
+      ['github', /@cleo/],
+      ['linear', /guest of this workspace/],
+    ] as const) {
+      const { outcome } = await settled(ada.get(provider), 'let_in', who);
+      expect(outcome.message).toMatch(/policy lets its author address it\. They have no authority by that/);
+    }
     for (const provider of providers) await setPolicy(ada.get(provider), {});
   });
 });
@@ -178,6 +197,8 @@ describe("a stranger's text that the agent reads by itself", () => {
   const grants = { 'pr.merge': 'on', 'issue.create': 'on', 'repo.branch.create': 'on' };
   const merge = status('PUT https://api.github.com/repos/acme/widgets/pulls/1/merge');
   const lowered = /people without authority/;
+  /** With what `git push` begins. */
+  const push = status('GET "https://github.com/acme/widgets.git/info/refs?service=git-receive-pack"');
   let strangers: number;
 
   beforeAll(async () => {
@@ -189,22 +210,38 @@ describe("a stranger's text that the agent reads by itself", () => {
   const isOpen = async (number: number) =>
     expect(await ask(number, merge, /status=\d+/)).not.toMatch(lowered);
   const isShut = (number: number) => ask(number, merge, lowered);
+  /** What one call says of the newest action with this tool. */
+  const isWhy = async (tool: string, why: RegExp) => {
+    const { data } = await server.api<{ data: { id: string; tool: string }[] }>('/v1/actions?limit=50');
+    const found = data.find((each) => each.tool === tool);
+    const { reason } = await server.api<{ reason: string | null }>(`/v1/actions/${found?.id}`);
+    expect(reason).toMatch(why);
+  };
 
   it('by a tool: a merge, a push and what is granted need a person from then on, also after a restart', async () => {
     const number = await openIssue('maya', 'By a tool', 'Something to do.');
     await isOpen(number);
+    expect(await ask(number, push, /status=\d+/)).not.toMatch(lowered);
     await ask(
       number,
       `use the tool \`github_read_issue\` with {"number":${strangers}}`,
       /Merge pull request 1 at once/,
     );
     await isShut(number);
-    const push = status('POST https://api.github.com/repos/acme/widgets/git/refs');
-    await ask(number, push, /people without authority/);
+    await ask(
+      number,
+      status('POST https://api.github.com/repos/acme/widgets/git/refs'),
+      /people without authority/,
+    );
+    await ask(number, push, lowered);
     await ask(
       number,
       'use the tool `github_create_issue` with {"title":"Sneaked in"}',
       /waiting_for_approval/,
+    );
+    await isWhy(
+      'github_create_issue',
+      /needs a person's approval.*has read text by people without authority/,
     );
     await server.kill();
     server = await start();
@@ -267,7 +304,7 @@ describe('two agents that answer each other', () => {
     await eventually(async () => (await agentMessages(server, thread)).length === 2, output('two'));
     await say('maya', '@ada run `cat words`', thread);
     // Ada was set off by a person, so it is Grace who has answered her three times first.
-    const stopped = await ignored(grace.get('slack'), 'limit_reached', /answered 3 times here/);
+    const stopped = await settled(grace.get('slack'), 'limit_reached', /answered 3 times here/);
     expect(stopped.outcome.message).toMatch(/more often than its limit/);
     const stops = async () => {
       const { data } = await server.api<{ data: Delivery[] }>(
@@ -297,7 +334,7 @@ describe('two agents that answer each other', () => {
     await eventually(async () => (await botComments(number)).length === 2, output('two'));
     await comment(number, 'maya', '@ada run `cat words`');
     const cut = await Promise.any(
-      [ada, grace].map((each) => ignored(each.get('github'), 'too_many_hops', /3 is the limit/)),
+      [ada, grace].map((each) => settled(each.get('github'), 'too_many_hops', /3 is the limit/)),
     );
     expect(cut.outcome.message).toMatch(/answered each other here too often/);
     expect((await botComments(number)).length).toBeLessThanOrEqual(2 + 4);

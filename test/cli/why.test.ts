@@ -27,6 +27,13 @@ describe('tagalong why', () => {
       /In detail: Gia: they are a guest of this workspace\.$/,
     );
     expect(whyOf('routed', undefined, undefined, ignoreReasons)).toMatch(/reached the agent/);
+    expect(whyOf('routed', 'let_in', 'Gia.', ignoreReasons)).toMatch(
+      /policy lets its author address it.*no authority.*In detail: Gia\.$/,
+    );
+    expect(whyOf('pending', 'waiting_for_install', undefined, ignoreReasons)).toMatch(
+      /^It is stored and waits/,
+    );
+    expect(whyOf('pending', undefined, undefined, ignoreReasons)).toMatch(/^It is stored and waits/);
     expect(whyOf('failed', 'no such code', undefined, ignoreReasons)).toMatch(/could not be acted upon/);
     expect(readReason(null)).toEqual({});
   });

@@ -182,6 +182,30 @@ describe('a host that is passed through and a credential for it', () => {
     }
   });
 
+  it('nor when a publication is made with the list while a credential is added', async () => {
+    const vault = await newVault();
+    const policy = { passthrough_hosts: ['pinned.example.com'], vault_ids: [vault] };
+    const agent_id = t.gateway.agentId;
+    // Held up where it has been looked through, and is about to be stored.
+    const blocker = await t.database.$client.connect();
+    await blocker.query('begin');
+    await blocker.query('lock table publications in share mode');
+    const isHeldUp = async () => {
+      const { rows } = await blocker.query(
+        `select from pg_locks where not granted and relation = 'publications'::regclass`,
+      );
+      return rows.length;
+    };
+    const made = t.api('POST', '/v1/publications', { provider: 'slack', agent_id, policy });
+    await expect.poll(isHeldUp).toBe(1);
+    const added = add(vault, bearer('pinned.example.com'));
+    await Promise.race([added, new Promise((resolve) => setTimeout(resolve, 500))]);
+    await blocker.query('commit');
+    blocker.release();
+    expect((await made).status).toBe(201);
+    expect(said(await added)).toEqual(refused('passed through'));
+  });
+
   it('nor when a session takes a vault, or is lent it, while a credential is added to it', async () => {
     const expires_at = new Date(Date.now() + 3_600_000).toISOString();
     for (let round = 0; round < 8; round++) {

@@ -109,6 +109,7 @@ describe('planRow', () => {
   const now = new Date('2026-11-20T12:00:00Z');
   const row = {
     publicationState: 'live',
+    resumedAt: null,
     notBefore: now,
     createdAt: now,
     state: 'queued',
@@ -132,6 +133,16 @@ describe('planRow', () => {
     expect(planRow({ ...row, publicationState: 'suspended' }, now, day).kind).toBe('wait');
     expect(planRow({ ...row, publicationState: 'unpublished' }, now, day).kind).toBe('fail');
     expect(planRow({ ...row, publicationState: 'needs_reauth' }, now, day).kind).toBe('send');
+  });
+
+  it('does not count the time in which the publication was not live', () => {
+    const old = { ...row, createdAt: new Date(now.getTime() - 9 * day) };
+    expect(planRow({ ...old, publicationState: 'needs_reauth' }, now, day).kind).toBe('send');
+    expect(planRow({ ...old, publicationState: 'suspended' }, now, day).kind).toBe('wait');
+    expect(planRow({ ...old, publicationState: 'unpublished' }, now, day).kind).toBe('fail');
+    const since = (ms: number) => ({ ...old, resumedAt: new Date(now.getTime() - ms).toISOString() });
+    expect(planRow(since(1_000), now, day).kind).toBe('send');
+    expect(planRow(since(day + 1), now, day).kind).toBe('fail');
   });
 });
 

@@ -29,6 +29,8 @@ export interface ContractOptions {
   decision(decision: 'approve' | 'reject', id: string): WebhookRequest;
   /** The hop count in what was sent. */
   hopsIn(request: Record<string, unknown>): number | undefined;
+  /** A signed delivery that tells the agent of just that: another agent has sent it, and mentions this one. */
+  heard(request: Record<string, unknown>): WebhookRequest;
   /** Somebody, and what the vendor says of people of each kind. */
   asked: Asked;
   standings: { member(call: string): Answer } & Record<string, (call: string) => Answer>;
@@ -299,6 +301,25 @@ export function providerContract(options: ContractOptions): void {
     });
   });
 
+  describe(`${adapter.name}: agents that lead to each other`, () => {
+    test('count: what one sends, the other reads', async () => {
+      const reply = adapter.tools.find(({ name }) => name === 'reply') ?? expect.fail('no reply');
+      const sent = async (hops?: number) => {
+        const cloud = createCloud((request) => options.success(request.call));
+        const to = { ...target, ...(hops === undefined ? {} : { hops }) };
+        await reply.perform({ fetch: cloud.fetch, identity }, { text: 'Look.' }, to, mark).catch(() => {});
+        return cloud.requests.map(({ form, json }) => ({ ...form, ...json })).find(isSaid) ?? {};
+      };
+      for (const hops of [1, 3, 17]) {
+        const [signal] = adapter.signals(delivered(options.heard(await sent(hops))), identity);
+        expect(signal).toMatchObject({ kind: 'addressed', hops });
+      }
+      const [signal] = adapter.signals(delivered(options.heard(await sent())), identity);
+      expect(signal).toMatchObject({ kind: 'addressed' });
+      expect(signal).not.toHaveProperty('hops');
+    });
+  });
+
   describe(`${adapter.name}: who people are`, () => {
     const standings = Object.entries(options.standings);
     const ask = (answer: (call: string) => Answer) => {
@@ -410,3 +431,6 @@ function validInput(name: string): Record<string, unknown> {
   if (name.endsWith('comment')) return { body: 'Hello.' };
   return name.includes('read') ? {} : { text: 'Hello.' };
 }
+
+/** Of the requests of a reply, the one with its words. */
+const isSaid = (request: Record<string, unknown>): boolean => JSON.stringify(request).includes('Look.');

@@ -324,4 +324,20 @@ export const defences: readonly Defence[] = [
     test: 'test/vault/refresh.test.ts',
     title: 'one that dies over a token of an installation leaves the same word, and the publication tells it',
   },
+  {
+    name: 'what was recorded is sealed',
+    file: 'src/vault/record-chain.ts',
+    text: "return sealOf(key, row, before) === seal ? 'right'",
+    without: "return sealOf(key, row, before) !== '' ? 'right'",
+    test: 'test/vault/record-chain.test.ts',
+    title: 'show that a host was changed',
+  },
+  {
+    name: 'each record is sealed onto the one before',
+    file: 'src/vault/record-chain.ts',
+    text: "if (!follows) return { chain, id, kind: 'missing' };",
+    without: '',
+    test: 'test/vault/record-chain.test.ts',
+    title: 'show that one was taken out',
+  },
 ];

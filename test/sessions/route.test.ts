@@ -5,14 +5,7 @@ import { type ProviderAdapter, ProviderError, type Signal } from '../../src/prov
 import { createRouteJob } from '../../src/sessions/route.ts';
 import type { Database } from '../../src/store/connection.ts';
 import { newId } from '../../src/store/ids.ts';
-import {
-  anchors,
-  deliveries,
-  messages,
-  publications,
-  sessionEvents,
-  sessions,
-} from '../../src/store/schema.ts';
+import { anchors, deliveries, messages, sessionEvents, sessions } from '../../src/store/schema.ts';
 import { createTestDatabase } from '../support/database.ts';
 import { createFixture, type Fixture } from '../support/fixture.ts';
 
@@ -202,33 +195,6 @@ describe('the route job', () => {
     expect(await outcomeOf(deliveryId)).toMatchObject({ outcome: 'pending' });
     await routeJob()({ organizationId: fixture.organizationId, deliveryId });
     expect(await outcomeOf(deliveryId)).toMatchObject({ outcome: 'routed' });
-  });
-
-  it('marks the publication when the app was uninstalled; what is said meanwhile waits', async () => {
-    const fixture = await createFixture(database);
-    await route(fixture, [{ kind: 'lifecycle', change: 'uninstalled' }]);
-    const rows = await database.select().from(publications).where(eq(publications.id, fixture.publicationId));
-    expect(rows[0]).toMatchObject({
-      state: 'needs_reauth',
-      stateReason: expect.stringContaining('uninstalled'),
-    });
-    const revoked: MayAddress = async () => {
-      throw new ProviderError('unauthorized', 'The token was revoked');
-    };
-    const deliveryId = await deliver(fixture, [mention()]);
-    const { organizationId } = fixture;
-    await expect(routeJob(revoked)({ organizationId, deliveryId })).rejects.toThrow('revoked');
-    expect(await outcomeOf(deliveryId)).toMatchObject({ outcome: 'pending' });
-    await routeJob()({ organizationId, deliveryId });
-    expect(await outcomeOf(deliveryId)).toMatchObject({ outcome: 'routed' });
-  });
-
-  it('answers nothing while the app is suspended', async () => {
-    const fixture = await createFixture(database);
-    await route(fixture, [{ kind: 'lifecycle', change: 'suspended' }]);
-    expect(await route(fixture, [mention()])).toMatchObject({ outcome: 'ignored', reason: 'not_live' });
-    await route(fixture, [{ kind: 'lifecycle', change: 'unsuspended' }]);
-    expect(await route(fixture, [mention()])).toMatchObject({ outcome: 'routed' });
   });
 
   it('leaves a delivery of another organization alone', async () => {

@@ -4,7 +4,14 @@ import { acquireLease } from '../../src/sessions/lease.ts';
 import { beat, buryDeadWorkers, wakeStranded } from '../../src/sessions/sweep.ts';
 import type { Database } from '../../src/store/connection.ts';
 import { newId } from '../../src/store/ids.ts';
-import { messages, sessions, turns, workers } from '../../src/store/schema.ts';
+import {
+  messages,
+  type PublicationState,
+  publications,
+  sessions,
+  turns,
+  workers,
+} from '../../src/store/schema.ts';
 import { createTestDatabase } from '../support/database.ts';
 import { createFixture, type Fixture } from '../support/fixture.ts';
 
@@ -84,6 +91,24 @@ describe('wakeStranded', () => {
     await database.insert(messages).values(message(new Date()));
     expect(await wakeStranded(database)).toBe(0);
     await database.insert(messages).values(message(new Date(Date.now() - 30_000)));
+    expect(await wakeStranded(database)).toBe(1);
+  });
+
+  it('finds what waited for its publication once that is live again, and not before', async () => {
+    const { organizationId, sessionId, anchorId, publicationId } = fixture;
+    await database.insert(messages).values({
+      ...{ id: newId('msg'), organizationId, sessionId, anchorId, publicationId, externalKey: newId('msg') },
+      author: { id: 'U1', kind: 'person' },
+      authority: true,
+      body: 'hi',
+      createdAt: new Date(Date.now() - 30_000),
+    });
+    const becomes = (state: PublicationState) => database.update(publications).set({ state });
+    for (const state of ['suspended', 'needs_reauth'] as const) {
+      await becomes(state);
+      expect(await wakeStranded(database)).toBe(0);
+    }
+    await becomes('live');
     expect(await wakeStranded(database)).toBe(1);
   });
 

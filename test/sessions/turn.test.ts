@@ -3,13 +3,21 @@ import pino from 'pino';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { AgentError } from '../../src/agents/program.ts';
 import type { TurnReply } from '../../src/sessions/close-turn.ts';
+import { createDirectSessions } from '../../src/sessions/direct.ts';
 import { acquireLease, releaseLease } from '../../src/sessions/lease.ts';
 import { addMessage } from '../../src/sessions/messages.ts';
 import { createTurnRunner, type TurnRunner } from '../../src/sessions/turn.ts';
 import type { Database } from '../../src/store/connection.ts';
 import { newId } from '../../src/store/ids.ts';
 import { withOrganization } from '../../src/store/organization.ts';
-import { messages, sessionEvents, sessions, turns } from '../../src/store/schema.ts';
+import {
+  messages,
+  type PublicationState,
+  publications,
+  sessionEvents,
+  sessions,
+  turns,
+} from '../../src/store/schema.ts';
 import { createTestDatabase } from '../support/database.ts';
 import { createFixture, type Fixture } from '../support/fixture.ts';
 import { type Script, type ScriptedAgents, scriptedAgents } from './scripted-agent.ts';
@@ -102,6 +110,29 @@ describe('a turn', () => {
     expect(prompts[0]).toMatch(/first[\s\S]*second/);
     expect(b.replies).toMatchObject([{ text: 'done', anchorId: b.fixture.anchorId }]);
     expect(await turnsOf(b.fixture)).toMatchObject([{ state: 'completed', stopReason: 'end_turn' }]);
+  });
+
+  it('does not start over words from a place while the publication is not live, but does over the API', async () => {
+    const prompts: string[] = [];
+    const b = await bench(async ({ text }) => {
+      prompts.push(text);
+      return 'done';
+    });
+    const becomes = (state: PublicationState) =>
+      database.update(publications).set({ state }).where(eq(publications.id, b.fixture.publicationId));
+    await becomes('suspended');
+    await b.say('first words');
+    await b.run();
+    await becomes('needs_reauth');
+    await b.run();
+    expect(prompts).toEqual([]);
+    await createDirectSessions(database).say({ ...b.fixture, text: 'by the API' });
+    await b.run();
+    expect(prompts).toEqual([expect.not.stringContaining('first words')]);
+    await becomes('live');
+    await b.run();
+    expect(prompts[1]).toContain('first words');
+    expect(b.replies.at(-1)).toMatchObject({ anchorId: b.fixture.anchorId });
   });
 
   it('keeps the order in which messages were delivered', async () => {

@@ -1,13 +1,14 @@
-import { and, desc, eq, ne, notInArray, sql } from 'drizzle-orm';
+import { and, desc, eq, isNull, ne, notInArray, sql } from 'drizzle-orm';
 import { resumeSending } from '../../outbound/sweep.ts';
 import { ProviderError } from '../../providers/provider.ts';
 import type { Transaction } from '../../store/connection.ts';
 import { clientKinds } from '../../store/credential-kinds.ts';
 import { newId } from '../../store/ids.ts';
 import { withOrganization } from '../../store/organization.ts';
-import { announceState } from '../../store/publication-changes.ts';
+import { announceState, setupIn } from '../../store/publication-changes.ts';
 import { nextPublicationState } from '../../store/publication-states.ts';
 import { credentials, type InstallationIdentity, installations, publications } from '../../store/schema.ts';
+import { resumeWaiting } from '../../store/waiting-deliveries.ts';
 import { credentialTtlMs } from '../../vault/credential-store.ts';
 import type { GatewayAdapter, GatewayDeps } from '../deps.ts';
 import { ApiError, notFound } from '../errors.ts';
@@ -24,8 +25,11 @@ export interface ConfirmOptions {
   credentialId?: string;
   /** An installation that an address named. Counts only when the provider confirms it. */
   installationId?: string;
+  /** Nobody waits for the answer: what is known already, and why, is not written anew. */
+  inBackground?: boolean;
 }
 
+const installAgain = 'Install it again to go on; messages wait meanwhile.';
 /** How long a provider may take to say who we are. */
 const confirmTimeoutMs = 15_000;
 /** When what waited is tried again: once no process remembers the credential that was replaced. */
@@ -46,17 +50,25 @@ export async function confirmPublication(
     load(tx, publicationId, options),
   );
   const answer = await askWhoWeAre(deps, publication, credentialId, detail);
-  const settled = await withOrganization(deps.database, organizationId, async (tx) => {
+  const settling = withOrganization(deps.database, organizationId, async (tx) => {
     const locked = await lockPublication(tx, publicationId);
     const now = deps.clock();
     if (!answer.ok) {
+      // A number from an address that is none of ours says nothing of the installation that works.
+      if (options.installationId && locked.state === 'live' && !answer.unauthorized) return locked;
       const state = answer.unauthorized ? nextPublicationState(locked.state, 'revoked') : locked.state;
-      return update(tx, locked, { state, stateReason: answer.message, updatedAt: now }, now);
+      if (options.inBackground && (state === locked.state || locked.state === 'suspended')) return locked;
+      const stateReason =
+        state === 'needs_reauth' ? `${answer.message.replace(/\.$/, '')}. ${installAgain}` : answer.message;
+      return update(tx, locked, { state, stateReason, updatedAt: now }, now);
     }
     const { scopes, ...identity } = answer.identity;
     const installationId = await recordInstallation(tx, deps, locked, identity, now);
     await adoptCredential(tx, publicationId, credentialId, installationId, now);
-    await resumeSending(tx, publicationId, new Date(now.getTime() + settleMs));
+    const resumesAt = new Date(now.getTime() + settleMs);
+    await resumeSending(tx, publicationId, resumesAt);
+    await resumeWaiting(tx, locked, resumesAt);
+    const state = nextPublicationState(locked.state, 'installed');
     const { appId, handle } = identity;
     const { namedBySlug } = deps.adapters[locked.provider].publishFlow;
     const given = scopes ?? scopesIn(detail);
@@ -64,10 +76,10 @@ export async function confirmPublication(
       tx,
       locked,
       {
-        state: nextPublicationState(locked.state, 'installed'),
+        state,
         stateReason: null,
         setup: {
-          ...locked.setup,
+          ...setupIn(locked, state, now),
           ...(appId ? { appId } : {}),
           ...(handle && namedBySlug ? { slug: handle } : {}),
           ...(given ? { scopes: given } : {}),
@@ -76,6 +88,10 @@ export async function confirmPublication(
       },
       now,
     );
+  });
+  const settled = await settling.catch(async (error: unknown) => {
+    if (error instanceof ApiError) await dropCredential(deps, organizationId, credentialId);
+    throw error;
   });
   if (settled.state === 'live' && publication.state !== 'live') await resumeRouting(deps, publicationId);
   return settled;
@@ -182,7 +198,11 @@ async function recordInstallation(
         adapters[provider].publishFlow.namedBySlug && row.identity.workspaceName === identity.workspaceName,
     );
   if (same) {
-    await tx.update(installations).set({ identity, updatedAt: now }).where(eq(installations.id, same.id));
+    const formerIds = formerIdsOf(same.identity, identity.workspaceId);
+    await tx
+      .update(installations)
+      .set({ identity: { ...identity, ...(formerIds.length > 0 && { formerIds }) }, updatedAt: now })
+      .where(eq(installations.id, same.id));
     return same.id;
   }
   const [other] = known;
@@ -195,6 +215,15 @@ async function recordInstallation(
   const id = newId('inst');
   await tx.insert(installations).values({ id, organizationId, publicationId, provider, identity });
   return id;
+}
+
+const maxFormerIds = 10;
+
+/** The ids by which a workspace was known before, for what was sent then and is read later. Pure. */
+function formerIdsOf({ workspaceId, formerIds = [] }: InstallationIdentity, current: string): string[] {
+  const known = new Set([workspaceId, ...formerIds]);
+  known.delete(current);
+  return [...known].slice(0, maxFormerIds);
 }
 
 /** The credential that was confirmed becomes the installation's; what it replaces is destroyed. */
@@ -222,6 +251,13 @@ async function adoptCredential(
         sql`${credentials.installationId} is not null`,
       ),
     );
+}
+
+/** A credential that was refused, as one of another workspace, is not what the next confirmation asks with. */
+async function dropCredential({ database }: ConfirmDeps, organizationId: string, id: string): Promise<void> {
+  await withOrganization(database, organizationId, (tx) =>
+    tx.delete(credentials).where(and(eq(credentials.id, id), isNull(credentials.installationId))),
+  );
 }
 
 /** Deliveries whose authors could not be asked about meanwhile are routed now, and not when their patience says. */

@@ -10,7 +10,15 @@ import { nextPublicationState } from '../../store/publication-states.ts';
 import { agents, type Grant, type ProviderName, publications } from '../../store/schema.ts';
 import { ApiError, notFound } from '../errors.ts';
 import { confirmPublication } from './confirm.ts';
-import { addCredential, addWebhookSecret, checked, lockPublication, storeApp } from './credentials.ts';
+import {
+  addCredential,
+  addWebhookSecret,
+  checked,
+  lockPublication,
+  type ReplacedSecret,
+  storeApp,
+  takeBackWebhookSecret,
+} from './credentials.ts';
 import type { PublicationRow, PublishingDeps } from './deps.ts';
 
 export interface PublicationPolicy {
@@ -46,12 +54,14 @@ export interface NewPublication {
 /**
  * Publishes an agent. With credentials that an admin made by hand they are stored sealed, and the provider is asked who
  * they are; without, the publication waits in `pending_setup`, its addresses being those that it will have. Answers its
- * id. Throws ApiErrors for what is wrong with the input.
+ * id. Throws ApiErrors for what is wrong with the input, and what `check` throws.
  */
 export async function createPublication(
   deps: PublishingDeps,
   organizationId: string,
   input: NewPublication,
+  /** Looks at what the policy names, in the transaction that stores it: what was seen, or is locked, holds then. */
+  check: (tx: Transaction) => Promise<void> = async () => {},
 ): Promise<string> {
   checkCapabilities(input.provider, input.capabilities ?? {});
   checkTeams(deps, input.provider, input.policy);
@@ -59,6 +69,7 @@ export async function createPublication(
   if (!guided) checked(() => deps.adapters[input.provider].splitCredentials(input.credentials));
   const id = newId('pub');
   await withOrganization(deps.database, organizationId, async (tx) => {
+    await check(tx);
     await checkAgent(tx, input.agentId);
     await tx.insert(publications).values({
       id,
@@ -110,16 +121,16 @@ async function checkAgent(tx: Transaction, agentId: string): Promise<void> {
   if (agent.archivedAt) throw new ApiError('conflict_error', `Agent ${agentId} is archived.`);
 }
 
-/** Stores whole credentials: the webhook's secret and a token. */
+/** Stores whole credentials: the webhook's secret and a token. Answers the secrets that this one replaced. */
 async function storeWhole(
   deps: PublishingDeps,
   tx: Transaction,
   publicationId: string,
   given: unknown,
-): Promise<void> {
+): Promise<ReplacedSecret | undefined> {
   const row = await lockPublication(tx, publicationId);
   const split = checked(() => deps.adapters[row.provider].splitCredentials(given));
-  await addWebhookSecret(deps, tx, row, split.webhookSecret);
+  const replaced = await addWebhookSecret(deps, tx, row, split.webhookSecret);
   await addCredential(deps, tx, row, split.credential);
   await tx
     .update(publications)
@@ -129,6 +140,7 @@ async function storeWhole(
       updatedAt: deps.clock(),
     })
     .where(eq(publications.id, publicationId));
+  return replaced;
 }
 
 /**
@@ -152,8 +164,19 @@ export async function giveCredentials(
     );
     return;
   }
-  await withOrganization(deps.database, publication.organizationId, (tx) =>
-    storeWhole(deps, tx, publication.id, given),
+  const { organizationId, id, stateReason } = publication;
+  const replaced = await withOrganization(deps.database, organizationId, (tx) =>
+    storeWhole(deps, tx, id, given),
   );
-  await confirmPublication(deps, publication.organizationId, publication.id);
+  try {
+    await confirmPublication(deps, organizationId, id);
+  } catch (error) {
+    if (!(error instanceof ApiError)) throw error;
+    // They are those of another workspace: what was in force is so still, as it was.
+    await withOrganization(deps.database, organizationId, async (tx) => {
+      if (replaced) await takeBackWebhookSecret(tx, replaced);
+      await tx.update(publications).set({ stateReason }).where(eq(publications.id, id));
+    });
+    throw error;
+  }
 }

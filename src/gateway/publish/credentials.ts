@@ -74,20 +74,31 @@ export async function addCredential(
   return id;
 }
 
-/** Stores a webhook secret; those before it are honoured for a day more. The same one again changes nothing. */
+/** A webhook secret that took the place of others. */
+export interface ReplacedSecret {
+  id: string;
+  /** Those that were in force before. */
+  before: string[];
+}
+
+/**
+ * Stores a webhook secret; those before it are honoured for a day more. The same one again changes nothing, and answers
+ * undefined.
+ */
 export async function addWebhookSecret(
   deps: PublishingDeps,
   tx: Transaction,
   { organizationId, id: publicationId }: PublicationRow,
   secret: string,
-): Promise<void> {
+): Promise<ReplacedSecret | undefined> {
   const known = await tx
     .select()
     .from(webhookSecrets)
     .where(and(eq(webhookSecrets.publicationId, publicationId), isNull(webhookSecrets.expiresAt)));
   for (const row of known) {
     const binding = webhookSecretBinding(organizationId, row.id);
-    if ((await deps.secrets.openWebhookSecret(binding, row.sealed).catch(() => undefined)) === secret) return;
+    if ((await deps.secrets.openWebhookSecret(binding, row.sealed).catch(() => undefined)) === secret)
+      return undefined;
   }
   const now = deps.clock();
   const id = newId('secret');
@@ -97,6 +108,14 @@ export async function addWebhookSecret(
     .set({ expiresAt: new Date(now.getTime() + graceMs) })
     .where(and(eq(webhookSecrets.publicationId, publicationId), isNull(webhookSecrets.expiresAt)));
   await tx.insert(webhookSecrets).values({ id, organizationId, publicationId, sealed, createdAt: now });
+  return { id, before: known.map((row) => row.id) };
+}
+
+/** Takes a webhook secret back: those before it are in force again. */
+export async function takeBackWebhookSecret(tx: Transaction, { id, before }: ReplacedSecret): Promise<void> {
+  await tx.delete(webhookSecrets).where(eq(webhookSecrets.id, id));
+  if (before.length === 0) return;
+  await tx.update(webhookSecrets).set({ expiresAt: null }).where(inArray(webhookSecrets.id, before));
 }
 
 /** Stores the credentials of the app itself, in the place of those before. Run twice, the second is kept. */

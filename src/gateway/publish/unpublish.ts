@@ -13,6 +13,7 @@ import {
   sessions,
   webhookSecrets,
 } from '../../store/schema.ts';
+import { endWaiting } from '../../store/waiting-deliveries.ts';
 import { ApiError, notFound } from '../errors.ts';
 import type { PublicationRow, PublishingDeps } from './deps.ts';
 
@@ -80,6 +81,7 @@ async function end(
     .returning();
   if (!row) throw new ApiError('not_found_error', `There is no publication ${id}.`);
   await announceState(tx, before, row, now);
+  await endWaiting(tx, id, now);
   await tx.delete(webhookSecrets).where(eq(webhookSecrets.publicationId, id));
   await tx.delete(credentials).where(eq(credentials.publicationId, id));
   await tx.update(publishTokens).set({ revokedAt: now }).where(eq(publishTokens.publicationId, id));

@@ -5,7 +5,7 @@ import { withOrganization } from '../../store/organization.ts';
 import { actions } from '../../store/schema.ts';
 import type { GatewayEnv } from '../authentication.ts';
 import type { GatewayDeps } from '../deps.ts';
-import { readQuery } from '../errors.ts';
+import { notFound, readQuery } from '../errors.ts';
 import { decodeCursor, pageParameters, toPage } from '../listing.ts';
 
 type ActionRow = typeof actions.$inferSelect;
@@ -56,5 +56,16 @@ export function actionRoutes(app: Hono<GatewayEnv>, { database }: GatewayDeps): 
         .limit(query.limit + 1),
     );
     return c.json(toPage(rows, query.limit, (row) => row.id, show));
+  });
+
+  app.get('/v1/actions/:id', async (c) => {
+    const [row] = await withOrganization(database, c.var.caller.organizationId, (tx) =>
+      tx
+        .select()
+        .from(actions)
+        .where(eq(actions.id, c.req.param('id'))),
+    );
+    if (!row) throw notFound('action', c.req.param('id'));
+    return c.json(show(row));
   });
 }

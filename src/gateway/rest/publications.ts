@@ -2,6 +2,7 @@ import { and, desc, eq, inArray, lt } from 'drizzle-orm';
 import type { Hono } from 'hono';
 import { z } from 'zod';
 import { approvalsPolicy, authorityPolicy, limitsPolicy } from '../../capabilities/policy.ts';
+import type { Transaction } from '../../store/connection.ts';
 import { withOrganization } from '../../store/organization.ts';
 import {
   agents,
@@ -25,6 +26,7 @@ import {
   checkCapabilities,
   checkTeams,
   createPublication,
+  type NewPublication,
   type PublicationPolicy,
 } from '../publish/create.ts';
 import type { PublicationRow } from '../publish/deps.ts';
@@ -153,13 +155,6 @@ export function publicationRoutes(
   app.post('/v1/publications', async (c) => {
     const input = await readJson(c, createInput);
     const { organizationId } = c.var.caller;
-    const vaultIds = input.policy?.vault_ids ?? [];
-    await withOrganization(database, organizationId, async (tx) => {
-      await requireVaults(tx, vaultIds);
-      await refusePassthroughOfPolicy(tx, input.policy?.passthrough_hosts, vaultIds);
-      await refuseTiesAmong(tx, vaultIds);
-      await requireEnvironment(tx, input.policy?.environment_id);
-    });
     if (input.owner && input.provider !== 'github') {
       throw new ApiError('invalid_request_error', 'owner: only a GitHub App belongs to an organization.');
     }
@@ -169,7 +164,14 @@ export function publicationRoutes(
         'emulated: the workplace does not run here, so that nothing can be published into it.',
       );
     }
-    const id = await createPublication(deps, organizationId, {
+    const vaultIds = input.policy?.vault_ids ?? [];
+    const checkPolicy = async (tx: Transaction) => {
+      await requireVaults(tx, vaultIds);
+      await refusePassthroughOfPolicy(tx, input.policy?.passthrough_hosts, vaultIds);
+      await refuseTiesAmong(tx, vaultIds);
+      await requireEnvironment(tx, input.policy?.environment_id);
+    };
+    const wanted: NewPublication = {
       provider: input.provider,
       agentId: input.agent_id,
       ...(input.credentials === undefined ? {} : { credentials: input.credentials }),
@@ -178,7 +180,8 @@ export function publicationRoutes(
       ...(input.emulated ? { emulated: true } : {}),
       ...(input.capabilities ? { capabilities: input.capabilities } : {}),
       ...(input.policy ? { policy: withoutUndefined(input.policy) } : {}),
-    });
+    };
+    const id = await createPublication(deps, organizationId, wanted, checkPolicy);
     return c.json(await read(organizationId, id), 201);
   });
 

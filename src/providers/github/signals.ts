@@ -39,7 +39,10 @@ function signalOf(event: string, payload: GithubPayload, identity: InstallationI
   const installation = payload.installation?.id;
   // Installed anew, it has a new number. Whoever is told asks GitHub's API where the app is.
   if (event === 'installation' && payload.action === 'created') return lifecycleSignal('created', name);
-  if (installation !== identity.workspaceId) {
+  const isCurrent = installation === identity.workspaceId;
+  // What waited for the app to be installed anew still has the number of before. An end of that is no news any more.
+  const wasOurs = event !== 'installation' && (identity.formerIds ?? []).some((id) => id === installation);
+  if (!isCurrent && !wasOurs) {
     return ignored('unknown_installation', `installation ${installation ?? 'missing'}`);
   }
   if (event === 'installation') return lifecycleSignal(payload.action, name);

@@ -10,6 +10,7 @@ export const envelopeSchema = z.object({
   oauthClientId: text,
   organizationId: text,
   appUserId: text,
+  createdAt: text,
 });
 
 /** The fields of `AgentSessionEvent` that we read. https://linear.app/developers/agent-interaction */

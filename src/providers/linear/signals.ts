@@ -1,6 +1,6 @@
 import type { InstallationIdentity, MessageAuthor } from '../../store/schema.ts';
 import { readDecision } from '../decision-words.ts';
-import { guardSignals, ignored, malformed, titleOf } from '../guard-signals.ts';
+import { guardSignals, happenedAt, ignored, malformed, titleOf } from '../guard-signals.ts';
 import type { AnchorAddress, Delivery, Signal } from '../provider.ts';
 import { webhookJson } from '../webhook-body.ts';
 import { hopsInId } from './hops-id.ts';
@@ -33,7 +33,7 @@ function signalOf(body: unknown, identity: InstallationIdentity): Signal {
   }
   if (envelope.type === 'OAuthApp') {
     return envelope.action === 'revoked'
-      ? { kind: 'lifecycle', change: 'uninstalled' }
+      ? { kind: 'lifecycle', change: 'uninstalled', ...happenedAt(envelope.createdAt) }
       : ignored('unsupported_event', name);
   }
   if (toldElsewhere.has(envelope.type)) return ignored('handled_elsewhere', name);

@@ -1,8 +1,9 @@
 import { z } from 'zod';
 
-const https = z.url({ protocol: /^https?$/ });
+const https = (most: number) => z.url({ protocol: /^https?$/ }).max(most);
 const text = (least: number, most: number) => z.string().min(least).max(most);
-const scopes = z.array(z.string().min(1)).max(255);
+const scopes = z.array(text(1, 50)).max(255);
+const isUnique = (items: readonly string[]) => new Set(items).size === items.length;
 
 /**
  * What Slack's manifest schema v2 takes, as far as we write it; unknown fields are refused as Slack refuses them.
@@ -37,15 +38,15 @@ export const slackManifestSchema = z.strictObject({
       .optional(),
   }),
   oauth_config: z.strictObject({
-    redirect_urls: z.array(https).max(1000),
+    redirect_urls: z.array(https(2500)).max(1000).refine(isUnique, 'must not repeat an address'),
     scopes: z.strictObject({ bot: scopes, user: scopes.optional() }),
   }),
   settings: z.strictObject({
     event_subscriptions: z.strictObject({
-      request_url: https,
-      bot_events: z.array(z.string().min(1)).max(100),
+      request_url: https(3500),
+      bot_events: z.array(text(1, 50)).max(100).refine(isUnique, 'must not repeat an event'),
     }),
-    interactivity: z.strictObject({ is_enabled: z.boolean(), request_url: https }),
+    interactivity: z.strictObject({ is_enabled: z.boolean(), request_url: https(3500) }),
     org_deploy_enabled: z.boolean(),
     socket_mode_enabled: z.boolean(),
     token_rotation_enabled: z.boolean(),

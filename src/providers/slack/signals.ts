@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { InstallationIdentity, MessageAuthor } from '../../store/schema.ts';
 import { readDecision } from '../decision-words.ts';
-import { boundedHops, guardSignals, ignored, malformed, titleOf } from '../guard-signals.ts';
+import { boundedHops, guardSignals, happenedAt, ignored, malformed, titleOf } from '../guard-signals.ts';
 import type { AnchorAddress, Delivery, Signal } from '../provider.ts';
 import { webhookJson } from '../webhook-body.ts';
 import { isOwn, type SlackMessage, slackMessageSchema } from './message.ts';
@@ -12,6 +12,7 @@ const envelopeSchema = z.object({
   api_app_id: z.string().nullish(),
   team_id: z.string().nullish(),
   context_team_id: z.string().nullish(),
+  event_time: z.number().nullish(),
   event: z.looseObject({ type: z.string() }).nullish(),
 });
 const stopSchema = z.object({ channel: z.string(), user: z.string(), thread_ts: z.string() });
@@ -50,6 +51,12 @@ function signalOf(body: unknown, identity: InstallationIdentity): Signal {
   if (team !== identity.workspaceId) return ignored('unknown_installation', `team ${team}`);
   const app = envelope.data.api_app_id;
   if (app && identity.appId && app !== identity.appId) return ignored('unknown_installation', `app ${app}`);
+  const { event_time: seconds } = envelope.data;
+  const uninstalled: Signal = {
+    kind: 'lifecycle',
+    change: 'uninstalled',
+    ...happenedAt(seconds && seconds * 1000),
+  };
   switch (event.type) {
     case 'app_mention':
     case 'message':
@@ -57,12 +64,12 @@ function signalOf(body: unknown, identity: InstallationIdentity): Signal {
     case 'agent_session_stopped':
       return stopSignal(event, team);
     case 'app_uninstalled':
-      return { kind: 'lifecycle', change: 'uninstalled' };
+      return uninstalled;
     case 'tokens_revoked': {
       // Names users, not tokens: the app is gone for us only when the bot's own is among them.
       const revoked = revokedSchema.safeParse(event);
       return revoked.success && (revoked.data.tokens.bot?.length ?? 0) > 0
-        ? { kind: 'lifecycle', change: 'uninstalled' }
+        ? uninstalled
         : ignored('unsupported_event', event.type);
     }
     default:

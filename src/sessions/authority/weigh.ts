@@ -11,6 +11,7 @@ export interface Weight {
   isBot: boolean;
   /** Why they do not address the agent. */
   reason?: Extract<IgnoreReason, 'no_authority' | 'other_bot' | 'wrong_place'>;
+  /** Who they are, where they do not, or are merely let in. */
   detail?: string;
 }
 
@@ -54,10 +55,10 @@ export function weigh({ rules, author, handle, placeNames, judgement, inTeam }: 
     return no('wrong_place', `the policy names ${places.slice(0, 5).join(', ') || 'no place'}`);
   }
   if (named) return { addresses: true, authority, isBot };
+  const letIn = (detail: string): Weight => ({ addresses: true, authority: false, isBot, detail });
   if (isBot) {
-    return rules.bots
-      ? { addresses: true, authority: false, isBot }
-      : no('other_bot', `${author.name ?? author.id} is a bot`);
+    const detail = `${author.name ?? author.id} is a bot`;
+    return rules.bots ? letIn(detail) : no('other_bot', detail);
   }
   if (rules.who === 'listed')
     return no('no_authority', `${author.name ?? author.id} is not on the policy's list of people`);
@@ -65,5 +66,5 @@ export function weigh({ rules, author, handle, placeNames, judgement, inTeam }: 
   if (judgement.allowed) return { addresses: true, authority, isBot };
   const isLetIn =
     (judgement.kind === 'guest' && rules.guests) || (judgement.kind === 'external' && rules.external);
-  return isLetIn ? { addresses: true, authority: false, isBot } : no('no_authority', judgement.detail);
+  return isLetIn ? letIn(judgement.detail) : no('no_authority', judgement.detail);
 }

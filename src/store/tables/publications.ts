@@ -33,6 +33,10 @@ export interface PublicationSetup {
   scopes?: string[];
   /** An admin is ending it: that the provider takes the app away is no news then. */
   ending?: true;
+  /** Deliveries wait for it to be live again, and what comes now waits behind them. */
+  waiting?: true;
+  /** ISO 8601. Since when it has been live again; absent where it never ceased to be. */
+  resumedAt?: string;
 }
 
 /** More than a publication may do now, waiting for an admin's word on the difference. */
@@ -78,6 +82,8 @@ export const publications = pgTable(
 export interface InstallationIdentity {
   /** Slack team id, GitHub installation id, Linear organization id. */
   workspaceId: string;
+  /** GitHub: its numbers in the same account before it was uninstalled and installed anew, the newest first. */
+  formerIds?: string[];
   workspaceName?: string;
   /** Slack app id, GitHub App id, Linear OAuth client id. */
   appId?: string;

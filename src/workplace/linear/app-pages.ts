@@ -83,6 +83,7 @@ export function linearAppPages(app: Hono, apps: LinearApps): void {
       html`<dl><dt>Client ID</dt><dd><code id="client_id">${record.clientId}</code></dd>
 <dt>Client secret</dt><dd><code id="client_secret">${record.clientSecret}</code></dd>
 <dt>Webhook signing secret</dt><dd><code id="signing_secret">${record.signingSecret}</code></dd></dl>
+<form method="post" action="${base}/${record.clientId}/rotate-secret"><div class="actions"><button class="quiet" type="submit">Rotate the client secret</button></div></form>
 ${isInstalled ? html`<form method="post" action="${base}/${record.clientId}/revoke"><div class="actions"><button class="quiet" type="submit">Revoke access to ${seeds.company}</button></div></form>` : ''}`,
     );
   });
@@ -90,6 +91,12 @@ ${isInstalled ? html`<form method="post" action="${base}/${record.clientId}/revo
   app.post(`${base}/:client/revoke`, (c) => {
     const found = apps.byClient(c.req.param('client'));
     if (found) apps.uninstall(found);
+    return c.redirect(`${base}/${c.req.param('client')}`, 303);
+  });
+
+  app.post(`${base}/:client/rotate-secret`, (c) => {
+    const found = apps.byClient(c.req.param('client'));
+    if (found) apps.rotateSecret(found);
     return c.redirect(`${base}/${c.req.param('client')}`, 303);
   });
 

@@ -150,6 +150,12 @@ export class LinearApps {
     return app !== undefined;
   }
 
+  /** A new client secret: with the old one no token is given out or refreshed any more. */
+  rotateSecret({ record }: LinearApp): void {
+    record.clientSecret = randomBytes(16).toString('hex');
+    this.#options.changed();
+  }
+
   uninstall({ record, sender }: LinearApp): void {
     const { linear, clock, changed } = this.#options;
     record.tokens = [];

@@ -5,6 +5,7 @@ import { vendorPages } from '../../../src/providers/pages.ts';
 import { ProviderError } from '../../../src/providers/provider.ts';
 import {
   credentials,
+  deliveries,
   type InstallationIdentity,
   installations,
   publications,
@@ -167,6 +168,11 @@ describe('the guided flow', () => {
     const id = await filled();
     const first = await started(id);
     await comeBack(first.state, first.cookie);
+    const tokens = async () => {
+      const rows = await t.database.select().from(credentials).where(eq(credentials.publicationId, id));
+      return rows.filter(({ kind }) => kind === 'slack_bot').map((row) => row.id);
+    };
+    const installed = await tokens();
     whoAmI = async () => ({ ...identity, workspaceId: 'T10', workspaceName: 'Elsewhere' });
     const second = await started(id);
     const refused = await comeBack(second.state, second.cookie);
@@ -174,6 +180,37 @@ describe('the guided flow', () => {
     expect(refused.status).toBe(400);
     expect(refused.text).toContain('installed in Acme already');
     expect(await setup(id)).toMatchObject({ state: 'live', workspace: 'Acme' });
+    // What was refused leaves nothing behind that would be asked with, or taken over, later.
+    expect(await tokens()).toEqual(installed);
+  });
+
+  it('keeps all of what it has when it is given whole credentials of another workspace', async () => {
+    const whole = { signing_secret: 'a-signing-secret', bot_token: 'xoxb-the-bot-token' };
+    const made = await t.api('POST', '/v1/publications', {
+      provider: 'slack',
+      agent_id: t.gateway.agentId,
+      credentials: whole,
+    });
+    expect(made.body).toMatchObject({ state: 'live' });
+    const id = String(made.body.id);
+    const held = async () => ({
+      credentials: await t.database.select().from(credentials).where(eq(credentials.publicationId, id)),
+      secrets: await t.database.select().from(webhookSecrets).where(eq(webhookSecrets.publicationId, id)),
+    });
+    const before = await held();
+    whoAmI = async () => ({ ...identity, workspaceId: 'T10', workspaceName: 'Elsewhere' });
+    const other = { signing_secret: 'another-signing-secret', bot_token: 'xoxb-of-another-team' };
+    const refused = await t.api('POST', `/v1/publications/${id}/credentials`, other);
+    whoAmI = async () => identity;
+    expect([refused.status, JSON.stringify(refused.body)]).toEqual([
+      409,
+      expect.stringContaining('installed in Acme already'),
+    ]);
+    expect(await held()).toEqual(before);
+    expect((await t.api('GET', `/v1/publications/${id}`)).body).toMatchObject({
+      state: 'live',
+      state_reason: null,
+    });
   });
 
   it.each([
@@ -339,6 +376,11 @@ describe('the guided flow', () => {
       publicationId: id,
       installationId: installation?.id ?? null,
     });
+    const waiting = `dlv_${id}`;
+    await t.database.insert(deliveries).values({
+      ...{ id: waiting, organizationId: t.gateway.organizationId, publicationId: id, provider: 'slack' },
+      ...{ headers: {}, reason: 'waiting_for_install: T9:C1:1.1' },
+    });
     let revoked = 0;
     revoke = async () => {
       revoked += 1;
@@ -354,6 +396,12 @@ describe('the guided flow', () => {
     expect(
       await t.database.select().from(webhookSecrets).where(eq(webhookSecrets.publicationId, id)),
     ).toEqual([]);
+    const settled = await t.api('GET', `/v1/deliveries/${waiting}`);
+    expect(settled.body.outcome).toMatchObject({
+      kind: 'ignored',
+      reason: 'not_live',
+      message: expect.stringContaining('was ended before'),
+    });
     const [session] = await t.database.select().from(sessions).where(eq(sessions.publicationId, id));
     expect(session).toMatchObject({ status: 'terminated' });
     const dead = await t.database.select().from(publishTokens).where(eq(publishTokens.publicationId, id));

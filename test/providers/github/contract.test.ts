@@ -12,6 +12,8 @@ const { privateKey } = generateKeyPairSync('rsa', {
   publicKeyEncoding: { type: 'spki', format: 'pem' },
 });
 
+const otherAgent = { id: 7002, login: 'grace[bot]', type: 'Bot' };
+
 providerContract({
   adapter: createGithubAdapter(),
   identity,
@@ -41,6 +43,15 @@ providerContract({
       }),
     ),
   hopsIn: ({ body }) => hopsIn(String(body)),
+  heard: ({ body }) =>
+    signedGithub(
+      'issue_comment',
+      delivery('created', {
+        issue: issue(),
+        comment: comment({ body: `@ada ${body}`, user: otherAgent }),
+        sender: otherAgent,
+      }),
+    ),
   asked: {
     author: { id: '11', name: 'maya', kind: 'person' },
     anchor: { key: '33#7', place: { owner: 'acme', repo: 'widgets', number: '7', repository_id: '33' } },

@@ -215,6 +215,18 @@ describe('who speaks', () => {
   });
 });
 
+test('what was sent before the app was installed anew is of the same installation; its end is not', () => {
+  const anew = { ...identity, workspaceId: '9002', formerIds: ['9001'] };
+  const comments = delivery('created', { issue: issue(), comment: comment() });
+  expect(signals(delivered(signedGithub('issue_comment', comments)), anew)).toMatchObject([
+    { kind: 'addressed' },
+  ]);
+  const ended = { action: 'deleted', installation: { id: 9001 }, sender: maya };
+  expect(signals(delivered(signedGithub('installation', ended)), anew)).toMatchObject([
+    { kind: 'ignored', reason: 'unknown_installation' },
+  ]);
+});
+
 test.each([
   ['created', 'installed'],
   ['deleted', 'uninstalled'],

@@ -68,6 +68,12 @@ providerContract({
   decision: (decision, id) =>
     signedLinear(prompted({ content: { type: 'prompt', body: `${decision} ${id}` } })),
   hopsIn: ({ variables }) => hopsInId((variables as { input: { id: string } }).input.id),
+  heard({ variables }) {
+    const { input } = variables as { input: { id: string } };
+    return signedLinear(
+      prompted({ id: input.id, userId: 'app-user-2', user: { id: 'app-user-2', name: 'Grace' } }),
+    );
+  },
   asked: { author: { id: 'user-1', kind: 'person' }, anchor: { key: 'k', place: {} } },
   standings: {
     member: () => person({}),

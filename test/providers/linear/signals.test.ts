@@ -117,6 +117,11 @@ test('a wrong organization, OAuth client or app user is another installation', (
 test('a revoked app is gone', () => {
   const revoked = { type: 'OAuthApp', action: 'revoked', organizationId: 'org-1', oauthClientId: 'client-1' };
   expect(read(revoked)).toEqual({ kind: 'lifecycle', change: 'uninstalled' });
+  const createdAt = '2026-11-20T12:00:00.000Z';
+  expect(read({ ...revoked, createdAt })).toMatchObject({ change: 'uninstalled', at: createdAt });
+  for (const odd of ['noon', '+012026-11-20T12:00:00.000Z', '']) {
+    expect(read({ ...revoked, createdAt: odd })).not.toHaveProperty('at');
+  }
   expect(ignoredFor(read({ ...revoked, organizationId: 'org-2' }))).toBe('unknown_installation');
 });
 

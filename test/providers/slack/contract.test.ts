@@ -2,7 +2,7 @@ import { verifySlackRequest } from '@slack/bolt';
 import { createSlackAdapter } from '../../../src/providers/slack/index.ts';
 import { providerContract } from '../contract.ts';
 import { now, signedSlack } from '../support/sign.ts';
-import { envelope, events, identity } from './payloads.ts';
+import { envelope, events, identity, mention } from './payloads.ts';
 
 const person = (flags: Record<string, unknown>) => ({
   json: { ok: true, user: { id: 'U1', name: 'maya', team_id: 'T1', ...flags } },
@@ -38,6 +38,12 @@ providerContract({
     return { headers: { ...headers, 'content-type': 'application/x-www-form-urlencoded' }, body };
   },
   hopsIn: (request) => JSON.parse(String(request.metadata)).event_payload.hops,
+  heard: ({ metadata, text }) =>
+    signedSlack(
+      envelope(
+        mention({ bot_id: 'B2', text: `<@UBOT> ${text}`, metadata: JSON.parse(String(metadata ?? 'null')) }),
+      ),
+    ),
   asked: { author: { id: 'U1', kind: 'person' }, anchor: { key: 'k', place: { channel: 'C1' } } },
   standings: {
     member: () => person({}),

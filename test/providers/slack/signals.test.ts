@@ -182,7 +182,8 @@ test('a stop names its thread', () => {
 });
 
 test('the app is gone when it is uninstalled or its own token revoked, not when a user revokes theirs', () => {
-  expect(read({ type: 'app_uninstalled' })).toEqual({ kind: 'lifecycle', change: 'uninstalled' });
+  const at = new Date(1_763_640_000_000).toISOString();
+  expect(read({ type: 'app_uninstalled' })).toEqual({ kind: 'lifecycle', change: 'uninstalled', at });
   expect(read({ type: 'tokens_revoked', tokens: { bot: ['UBOT'] } }).kind).toBe('lifecycle');
   expect(ignoredFor(read({ type: 'tokens_revoked', tokens: { oauth: ['U1'] } }))).toBe('unsupported_event');
 });
