@@ -112,8 +112,8 @@ function converse(
       if (!next) return socket.end();
       const { delivery, dueAt } = next;
       const write = () => {
-        // Counted from when it was due: a late start is part of what a sender waits.
-        sentAt = dueAt || performance.now();
+        // Counted from when it was due: a late start is part of what a sender waits. A timer may be early.
+        sentAt = Math.min(dueAt || Number.POSITIVE_INFINITY, performance.now());
         socket.write(delivery);
       };
       const waitMs = dueAt - performance.now();
