@@ -38,19 +38,24 @@ const kinds: Record<ChainFault['kind'], string> = {
   missing: 'follows on a gap: what was written before it is gone',
 };
 
+const counted = (count: number, what: string) => `${count} ${what}${count === 1 ? '' : 's'}`;
+
 /** The finding in words. Pure. */
 export function describeRecords(found: RecordsFound): string {
   const { requests, chains, unsealed, foreign, faults, faultCount } = found;
-  const lines = [
-    `${faultCount === 0 ? '✓' : '✗'} ${requests} requests in ${chains} chains are as they were written.`,
-    ...faults.map(({ id, organizationId, kind }) => `✗ ${id} of ${organizationId} ${kinds[kind]}.`),
-  ];
+  const right = `${counted(requests, 'request')} in ${counted(chains, 'chain')}`;
+  const lines =
+    faultCount === 0
+      ? [`✓ ${right}: all as they were written.`]
+      : [`✗ ${right} as they were written, but ${counted(faultCount, 'row')} of egress_records not:`];
+  for (const { id, organizationId, kind } of faults)
+    lines.push(`✗ ${id} of ${organizationId} ${kinds[kind]}.`);
   if (faultCount > faults.length) lines.push(`✗ and ${faultCount - faults.length} more.`);
   if (foreign > 0)
     lines.push(
-      `! ${foreign} rows are sealed with another key: under a root key that was replaced, or not by Tagalong.`,
+      `! Sealed with another key, under a root key that was replaced or not by Tagalong: ${counted(foreign, 'row')}.`,
     );
   if (unsealed > 0)
-    lines.push(`! ${unsealed} rows have no seal: they are older than seals are, or not from Tagalong.`);
+    lines.push(`! Without a seal, older than seals are or not from Tagalong: ${counted(unsealed, 'row')}.`);
   return `${lines.join('\n')}\n`;
 }
