@@ -330,7 +330,7 @@ export const defences: readonly Defence[] = [
     text: "return sealOf(key, row, before) === seal ? 'right'",
     without: "return sealOf(key, row, before) !== '' ? 'right'",
     test: 'test/vault/record-chain.test.ts',
-    title: 'show that a host was changed',
+    title: 'was changed',
   },
   {
     name: 'each record is sealed onto the one before',
