@@ -35,6 +35,11 @@ export interface LoadResult {
 
 /** Runs one order over bare TLS sockets with requests made beforehand: the generator shall cost the least. */
 export async function runLoad(order: LoadOrder): Promise<LoadResult> {
+  // A steady pace begins when its connections are open: to open them all at once is no part of it.
+  const isSteady = order.kind === 'requests' && order.perSecond !== undefined;
+  const opened = await Promise.all(
+    Array.from({ length: isSteady ? order.connections : 0 }, () => Connection.open(order.door, order.host)),
+  );
   const started = performance.now();
   const times: number[] = [];
   let refused = 0;
@@ -57,7 +62,7 @@ export async function runLoad(order: LoadOrder): Promise<LoadResult> {
       const perSecond = order.kind === 'requests' ? order.perSecond : undefined;
       let asked = 0;
       const converse = async () => {
-        let connection = keep ? await Connection.open(order.door, order.host) : undefined;
+        let connection = keep ? (opened.pop() ?? (await Connection.open(order.door, order.host))) : undefined;
         while (performance.now() < until) {
           const dueAt = perSecond ? started + (asked++ * 1000) / perSecond : 0;
           if (dueAt > performance.now()) await sleep(dueAt - performance.now());
