@@ -1,36 +1,27 @@
 import type { Config } from '../config.ts';
-import { connect } from '../store/connection.ts';
-import { findEmbeddedPostgres } from '../store/embedded.ts';
 import { findHome } from '../store/home.ts';
 import type { ChainFault } from '../vault/record-chain.ts';
 import { type RecordsFound, verifyRecords } from '../vault/record-verification.ts';
 import { loadPreviousRootKey, loadRootKey } from '../vault/root-key.ts';
+import { withRunningDatabase } from './running-database.ts';
 
 /** `verify-records` found a record that is not as it was written. */
 const brokenExitCode = 5;
 
 /** Tells whether all records of requests are as they were written. Answers 0, 5 when not, 1 when it could not look. */
-export async function verify(config: Config): Promise<number> {
-  const home = findHome(config.home);
-  const url = config.databaseUrl ?? (home && (await findEmbeddedPostgres(home))?.url);
-  if (url === undefined) {
-    process.stderr.write(`Tagalong does not run on ${config.home}. Start it with: npm start\n`);
-    return 1;
-  }
-  const key = config.rootKey ?? (home && loadRootKey(home, undefined, true));
-  if (!key) {
-    process.stderr.write('The root key is missing. Set TAGALONG_ROOT_KEY.\n');
-    return 1;
-  }
-  const previous = config.previousRootKey ?? (home && loadPreviousRootKey(home, config));
-  const database = connect({ url, maxConnections: 1 });
-  try {
+export function verify(config: Config): Promise<number> {
+  return withRunningDatabase(config, async (database) => {
+    const home = findHome(config.home);
+    const key = config.rootKey ?? (home && loadRootKey(home, undefined, true));
+    if (!key) {
+      process.stderr.write('The root key is missing. Set TAGALONG_ROOT_KEY.\n');
+      return 1;
+    }
+    const previous = config.previousRootKey ?? (home && loadPreviousRootKey(home, config));
     const found = await verifyRecords(database, previous ? [key, previous] : key);
     process.stdout.write(describeRecords(found));
     return found.faultCount === 0 ? 0 : brokenExitCode;
-  } finally {
-    await database.$client.end();
-  }
+  });
 }
 
 const kinds: Record<ChainFault['kind'], string> = {

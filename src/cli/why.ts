@@ -3,11 +3,10 @@ import type { Config } from '../config.ts';
 import { ensureOrganization } from '../gateway/access.ts';
 import { readReason, whyOf } from '../gateway/why.ts';
 import { ignoreReasons } from '../providers/ignore-reasons.ts';
-import { connect, type Database } from '../store/connection.ts';
-import { findEmbeddedPostgres } from '../store/embedded.ts';
-import { openHome } from '../store/home.ts';
+import type { Database } from '../store/connection.ts';
 import { withOrganization } from '../store/organization.ts';
 import { deliveries } from '../store/schema.ts';
+import { withRunningDatabase } from './running-database.ts';
 
 const maxShown = 10;
 
@@ -23,14 +22,8 @@ export function traceOf(permalink: string): string | undefined {
 }
 
 /** Says why a delivery, or what a link shows, did or did not reach the agent. Answers the exit code. */
-export async function why(config: Config, subject: string): Promise<number> {
-  const url = config.databaseUrl ?? (await findEmbeddedPostgres(openHome(config.home)))?.url;
-  if (url === undefined) {
-    process.stderr.write(`Tagalong does not run on ${config.home}. Start it with: npm start\n`);
-    return 1;
-  }
-  const database = connect({ url, maxConnections: 1 });
-  try {
+export function why(config: Config, subject: string): Promise<number> {
+  return withRunningDatabase(config, async (database) => {
     const found = await find(database, await ensureOrganization(database), subject);
     if (found.length === 0) {
       process.stdout.write(
@@ -46,9 +39,7 @@ export async function why(config: Config, subject: string): Promise<number> {
       );
     }
     return 0;
-  } finally {
-    await database.$client.end();
-  }
+  });
 }
 
 function find(database: Database, organizationId: string, subject: string) {

@@ -29,8 +29,7 @@ export function groupRecords(records: readonly EgressRecord[]): RecordGroup[] {
   for (const alike of gatherAlike(records)) {
     let from = 0;
     for (let at = 1; at <= alike.length; at++) {
-      const isLast = at === alike.length || timeOf(alike[at]) - timeOf(alike[from]) > maxGroupSpanMs;
-      if (!isLast) continue;
+      if (at < alike.length && timeOf(alike[at]) - timeOf(alike[from]) <= maxGroupSpanMs) continue;
       groups.push(toGroup(alike.slice(from, at)));
       from = at;
     }

@@ -64,7 +64,6 @@ export class Recorder {
   #waiting: EgressRecord[] = [];
   /** Batches that the database did not take, or took without being able to say so: written again as they were. */
   #again: EgressRecord[][] = [];
-  #againCount = 0;
   readonly #notes = new SessionNotes();
   #timer: NodeJS.Timeout | undefined;
   #timerIsSoon = false;
@@ -81,7 +80,7 @@ export class Recorder {
   }
 
   get #count(): number {
-    return this.#waiting.length + this.#againCount;
+    return this.#again.reduce((sum, { length }) => sum + length, this.#waiting.length);
   }
 
   /** Takes a record, which is the recorder's from then on. */
@@ -101,16 +100,10 @@ export class Recorder {
     if (this.#count === 0) return;
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    this.#writing = this.#write(this.#next()).finally(() => {
+    this.#writing = this.#write(this.#again.shift() ?? this.#waiting.splice(0, maxAtOnce)).finally(() => {
       this.#writing = undefined;
     });
     await this.#writing;
-  }
-
-  #next(): EgressRecord[] {
-    const again = this.#again.shift();
-    this.#againCount -= again?.length ?? 0;
-    return again ?? this.#waiting.splice(0, maxAtOnce);
   }
 
   /** Writes all that is left; gives up on what cannot be written. */
@@ -164,7 +157,6 @@ export class Recorder {
         else this.#options.logger.warn({ code }, 'An egress record was refused by the database.');
       }
     }
-    this.#againCount = this.#again.reduce((sum, { length }) => sum + length, 0);
     if (this.#count > 0) this.#schedule();
   }
 
