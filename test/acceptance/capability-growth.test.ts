@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { launchBrowser, openPage } from '../console/support/browser.ts';
-import { addressAgent, beginPublication, freePort, installApp, makeApp, stepLink } from './publishing.ts';
+import { addressAgent, beginPublication, freePort, installApp, makeAndInstall } from './publishing.ts';
 import { cleanUp, eventually, startServer, type TestServer } from './server.ts';
 
 interface Shown {
@@ -42,13 +42,7 @@ describe('an agent that shall be allowed more', () => {
       const path = `/v1/publications/${id}`;
       const shown = () => server.api<Shown>(path);
       const { page, context } = await openPage(browser, 'about:blank');
-      await makeApp(page, server, id, provider);
-      let appPage = page.url();
-      if (provider === 'github') {
-        await page.goto(await stepLink(server, id, 'install'));
-        appPage = page.url().replace(/\/installations\/new.*$/, '');
-      }
-      await installApp(page, server, id, provider);
+      const appPage = await makeAndInstall(page, server, id, provider);
       expect((await shown()).missing_scopes).toEqual([]);
 
       const asked = await server.api<Shown>(path, { capabilities: { [capability]: 'on' } });

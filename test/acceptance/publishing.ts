@@ -164,3 +164,20 @@ export async function addressAgent(
     return (issue?.comments ?? []).filter((comment) => comment.author.name === 'Grace').length > 0;
   };
 }
+
+/** Makes the app and installs it, on the provider's pages; answers the address of the app's own page there. */
+export async function makeAndInstall(
+  page: Page,
+  server: TestServer,
+  id: string,
+  provider: Provider,
+): Promise<string> {
+  await makeApp(page, server, id, provider);
+  let appPage = page.url();
+  if (provider === 'github') {
+    await page.goto(await stepLink(server, id, 'install'));
+    appPage = page.url().replace(/\/installations\/new.*$/, '');
+  }
+  await installApp(page, server, id, provider);
+  return appPage;
+}

@@ -5,7 +5,7 @@ import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { launchBrowser, openPage } from '../console/support/browser.ts';
 import { startCommand } from './cli.ts';
-import { beginPublication, freePort, installApp, makeApp, setupOf, stepLink } from './publishing.ts';
+import { beginPublication, freePort, installApp, makeAndInstall, setupOf } from './publishing.ts';
 import { cleanUp, eventually, startServer, type TestServer } from './server.ts';
 
 interface Notice {
@@ -39,13 +39,7 @@ describe('an app that the provider takes away', () => {
   const made = async (provider: 'github' | 'linear', name: string) => {
     const id = await beginPublication(server, provider, { name });
     const { page, context } = await openPage(browser, 'about:blank');
-    await makeApp(page, server, id, provider);
-    let appPage = page.url();
-    if (provider === 'github') {
-      await page.goto(await stepLink(server, id, 'install'));
-      appPage = page.url().replace(/\/installations\/new.*$/, '');
-    }
-    await installApp(page, server, id, provider);
+    const appPage = await makeAndInstall(page, server, id, provider);
     const { identity } = await server.api<{ identity: { handle: string } }>(`/v1/publications/${id}`);
     return { id, page, context, appPage, handle: identity.handle };
   };

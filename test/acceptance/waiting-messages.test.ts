@@ -9,11 +9,10 @@ import {
   beginPublication,
   freePort,
   installApp,
-  makeApp,
+  makeAndInstall,
   type Provider,
   readAppFields,
   setupOf,
-  stepLink,
 } from './publishing.ts';
 import { cleanUp, eventually, startServer, type TestServer } from './server.ts';
 import { key, openDatabase, repliesWith, saidLater, sendSigned, speak, toldOf } from './signed-deliveries.ts';
@@ -53,13 +52,7 @@ interface Made {
 async function made(provider: Provider, name: string): Promise<Made> {
   const id = await beginPublication(server, provider, { name });
   const { page } = await openPage(browser, 'about:blank');
-  await makeApp(page, server, id, provider);
-  let appPage = page.url();
-  if (provider === 'github') {
-    await page.goto(await stepLink(server, id, 'install'));
-    appPage = page.url().replace(/\/installations\/new.*$/, '');
-  }
-  await installApp(page, server, id, provider);
+  const appPage = await makeAndInstall(page, server, id, provider);
   await server.api(`/v1/publications/${id}/webhook_secret`, { webhook_secret: key });
   const { identity } = await server.api<{ identity: { handle: string } }>(`/v1/publications/${id}`);
   return { id, page, appPage, handle: identity.handle };
