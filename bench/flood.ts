@@ -5,18 +5,44 @@ import { join } from 'node:path';
 import { issueCertificate } from './egress/certificate.ts';
 import { openEgressDatabase } from './egress/database.ts';
 import { startEgressHelper } from './egress/egress-helper.ts';
-import type { LoadOrder, LoadResult } from './egress/load.ts';
-import { startHelper } from './egress/process.ts';
+import type { LoadResult } from './egress/load.ts';
+import { processorSeconds, startHelper } from './egress/process.ts';
 import { nodeHost, quickHost, startUpstreams } from './egress/upstream.ts';
 import { median, type Row } from './table.ts';
 
 const calmSessions = 8;
-const perSecond = 200;
-const floodConnections = 64;
+/** Of the proxy's processor: what all that keep a steady pace take together, on whatever machine this is. */
+const calmShare = 0.1;
+const maxPerSecond = 200;
+const warmUpMs = 2_000;
+const leastPriority = 19;
+
+interface Flood {
+  name: string;
+  connections: number;
+  path?: string;
+}
+
+const floods: Flood[] = [
+  { name: 'floods with requests over 64 connections', connections: 64 },
+  {
+    name: 'downloads 1 MiB at a time over 32 connections',
+    ...{ connections: 32, path: `/stream?${1024 * 1024}` },
+  },
+];
+
+/** All sessions of one run together. */
+interface Run {
+  perSecond: number;
+  p50Us: number;
+  p99Us: number;
+  refused: number;
+}
 
 /**
- * Sessions at a steady pace, alone and while another one floods, under the limits that are the default. The flooder's
- * own process comes after all others on the machine: it is the proxy that is measured, not the scheduler.
+ * Sessions at a steady pace, alone and while another one floods, under the limits that are the default. The one that
+ * floods and its upstream are processes of their own, which come after all others on the machine: it is the proxy that
+ * is measured, not the scheduler.
  */
 export async function measureFlood(rounds: number, durationMs: number): Promise<Row[]> {
   const folder = mkdtempSync(join(tmpdir(), 'tagalong-bench-'));
@@ -24,60 +50,79 @@ export async function measureFlood(rounds: number, durationMs: number): Promise<
   const certificate = await issueCertificate([quickHost, nodeHost]);
   const database = await openEgressDatabase(token, calmSessions + 1);
   const upstream = await startUpstreams(folder, certificate, token, 0);
+  const flooded = startHelper('upstream-server.ts', 0);
+  const { key, certificate: chain } = certificate;
+  const { port } = await flooded.ask<{ port: number }>({ key, certificate: chain, token });
   const { helper, doors } = await startEgressHelper({
-    ...{ folder, certificate, database, upstream },
-    sessions: database.sessions,
+    ...{ folder, certificate, database, sessions: database.sessions },
+    upstream: { ports: { ...upstream.ports, [nodeHost]: port } },
   });
   const calm = Array.from({ length: calmSessions }, () => startHelper('load.ts', 0));
   const flooder = startHelper('load.ts', 0);
-  setPriority(flooder.pid, 19);
+  for (const { pid } of [flooder, flooded]) setPriority(pid, leastPriority);
+  const order = (index: number, host: string, forMs: number) => ({
+    door: { port: doors[index]?.port ?? 0, ca: doors[index]?.ca ?? '', connect: true },
+    ...{ host, token: undefined, kind: 'requests' as const, durationMs: forMs },
+  });
+  const runCalm = async (perSecond: number, forMs = durationMs): Promise<Run> => {
+    const asked = calm.map((load, index) =>
+      load.ask<LoadResult>({ ...order(index + 1, quickHost, forMs), connections: 4, perSecond }),
+    );
+    return together(await Promise.all(asked));
+  };
+  const runFlood = async ({ connections, path = '/small' }: Flood, forMs = durationMs): Promise<Run> =>
+    flooder.ask<LoadResult>({ ...order(0, nodeHost, forMs), connections, path, isFlood: true });
   try {
-    const order = (index: number, connections: number): LoadOrder & { kind: 'requests' } => ({
-      door: { port: doors[index]?.port ?? 0, ca: doors[index]?.ca ?? '', connect: true },
-      ...{ host: quickHost, token: undefined, kind: 'requests', connections, durationMs },
-    });
-    const runCalm = () =>
-      Promise.all(calm.map((load, index) => load.ask<LoadResult>({ ...order(index + 1, 4), perSecond })));
-    await runCalm();
-    const alone: LoadResult[] = [];
-    const beside: LoadResult[] = [];
-    const floods: LoadResult[] = [];
+    for (const flood of floods) await Promise.all([runCalm(20, warmUpMs), runFlood(flood, warmUpMs)]);
+    const before = processorSeconds(helper.pid);
+    await runCalm(100, warmUpMs);
+    const each = (processorSeconds(helper.pid) - before) / ((100 * calmSessions * warmUpMs) / 1000);
+    const perSecond = Math.min(maxPerSecond, Math.max(1, Math.round(calmShare / each / calmSessions)));
+    const alone: Run[] = [];
+    const beside = floods.map((flood) => ({ flood, calm: [] as Run[], flooding: [] as Run[] }));
     for (let round = 0; round < rounds; round++) {
-      alone.push(...(await runCalm()));
-      const [quiet, flood] = await Promise.all([
-        runCalm(),
-        flooder.ask<LoadResult>({ ...order(0, floodConnections), isFlood: true }),
-      ]);
-      beside.push(...quiet);
-      floods.push(flood);
+      alone.push(await runCalm(perSecond));
+      for (const results of beside) {
+        const [quiet, flooding] = await Promise.all([runCalm(perSecond), runFlood(results.flood)]);
+        results.calm.push(quiet);
+        results.flooding.push(flooding);
+      }
     }
     const what = `${calmSessions} sessions at ${perSecond} requests per second each`;
     return [
       { what: `${what}, alone`, numbers: numbersOf(alone, alone) },
-      { what: `${what}, while one floods`, numbers: numbersOf(beside, alone) },
-      {
-        what: `the one that floods over ${floodConnections} connections`,
-        numbers: numbersOf(floods, floods),
-      },
+      ...beside.flatMap(({ flood, calm, flooding }) => [
+        { what: `${what}, while one ${flood.name}`, numbers: numbersOf(calm, alone) },
+        { what: `the one that ${flood.name}`, numbers: numbersOf(flooding) },
+      ]),
     ];
   } finally {
-    for (const each of [...calm, flooder, helper]) each.stop();
+    for (const each of [...calm, flooder, helper, flooded]) each.stop();
     upstream.stop();
     await database.close();
     rmSync(folder, { recursive: true, force: true });
   }
 }
 
-function numbersOf(got: readonly LoadResult[], base: readonly LoadResult[]): Row['numbers'] {
-  const middle = (of: readonly LoadResult[], field: keyof LoadResult) =>
-    median(of.map((each) => each[field]));
-  const ratio = middle(got, 'perSecond') / middle(base, 'perSecond');
-  const refused = got.reduce((sum, each) => sum + each.refused, 0);
+function together(results: readonly LoadResult[]): Run {
+  const times = results.flatMap(({ timesUs }) => timesUs ?? []).sort((a, b) => a - b);
+  const at = (share: number) => times[Math.floor((times.length - 1) * share)] ?? Number.NaN;
+  const sum = (field: 'perSecond' | 'refused') => results.reduce((total, each) => total + each[field], 0);
+  return { perSecond: sum('perSecond'), p50Us: at(0.5), p99Us: at(0.99), refused: sum('refused') };
+}
+
+/** In the middle of all rounds; beside the same of those who were alone. */
+function numbersOf(got: readonly Run[], alone?: readonly Run[]): Row['numbers'] {
+  const middle = (of: readonly Run[], field: keyof Run) => median(of.map((each) => each[field]));
+  const ratio = (field: keyof Run) =>
+    alone ? `${(middle(got, field) / middle(alone, field)).toFixed(2)}×` : '';
   return {
     'per second': middle(got, 'perSecond').toFixed(0),
-    ratio: `${ratio.toFixed(2)}×`,
+    'of alone': ratio('perSecond'),
     'p50 µs': middle(got, 'p50Us').toFixed(0),
+    'p50 of alone': ratio('p50Us'),
     'p99 µs': middle(got, 'p99Us').toFixed(0),
-    refused: String(refused),
+    'p99 of alone': ratio('p99Us'),
+    refused: String(got.reduce((sum, each) => sum + each.refused, 0)),
   };
 }

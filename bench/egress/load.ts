@@ -17,6 +17,8 @@ export type LoadOrder = {
       perSecond?: number;
       /** Goes on when it is refused or cut off. */
       isFlood?: boolean;
+      /** What is asked for; `/small` when left out. */
+      path?: string;
     }
   | { kind: 'connections'; connections: number; durationMs: number }
   | { kind: 'download' | 'upload'; bytes: number }
@@ -31,6 +33,8 @@ export interface LoadResult {
   count: number;
   /** Answers that were not 200. */
   refused: number;
+  /** Of a steady pace: how long each answer took, the shortest first. */
+  timesUs?: readonly number[];
 }
 
 /** Runs one order over bare TLS sockets with requests made beforehand: the generator shall cost the least. */
@@ -57,8 +61,8 @@ export async function runLoad(order: LoadOrder): Promise<LoadResult> {
     case 'requests':
     case 'connections': {
       const until = started + order.durationMs;
-      const request = head('GET', '/small');
       const keep = order.kind === 'requests';
+      const request = head('GET', (keep && order.path) || '/small');
       const perSecond = order.kind === 'requests' ? order.perSecond : undefined;
       let asked = 0;
       const converse = async () => {
@@ -119,7 +123,10 @@ export async function runLoad(order: LoadOrder): Promise<LoadResult> {
   const seconds = (performance.now() - started) / 1000;
   times.sort((a, b) => a - b);
   const at = (share: number) => times[Math.floor((times.length - 1) * share)] ?? Number.NaN;
-  return { perSecond: times.length / seconds, p50Us: at(0.5), p99Us: at(0.99), count, refused };
+  return {
+    ...{ perSecond: times.length / seconds, p50Us: at(0.5), p99Us: at(0.99), count, refused },
+    ...(isSteady ? { timesUs: times } : {}),
+  };
 }
 
 answerOrders(runLoad);

@@ -340,4 +340,28 @@ export const defences: readonly Defence[] = [
     test: 'test/vault/record-chain.test.ts',
     title: 'show that one was taken out',
   },
+  {
+    name: 'what a session asks for in masses waits',
+    file: 'src/vault/egress/fair-queue.ts',
+    text: 'if (this.isWaiting || this.#left <= 0) return false;',
+    without: '',
+    test: 'test/vault/limits.test.ts',
+    title: 'who asks for little is not behind all that another session asks for in masses',
+  },
+  {
+    name: 'large bodies wait',
+    file: 'src/vault/egress/pace.ts',
+    text: 'if (this.#unpaidBytes < onAccountBytes) return undefined;',
+    without: 'if (this.#unpaidBytes >= 0) return undefined;',
+    test: 'test/vault/limits.test.ts',
+    title: 'lets the bodies of one session wait while another asks, down and up',
+  },
+  {
+    name: 'who comes too fast is told so late',
+    file: 'src/vault/egress/proxy-session.ts',
+    text: '}, tellAfterMs);',
+    without: '}, 0);',
+    test: 'test/vault/limits.test.ts',
+    title: 'tells those who come too fast after a while, so that they do not come back at once',
+  },
 ];

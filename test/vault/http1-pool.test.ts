@@ -372,3 +372,30 @@ test('thousands of tiny chunks that come together are few pieces', async () => {
   expect(bytes).toBe(10_000);
   expect(pieces).toBeLessThan(100);
 });
+
+test('a connection for which nobody waits any more when its turn comes is not opened', async () => {
+  const turns: (() => void)[] = [];
+  let opened = 0;
+  const server = createServer((socket) => {
+    opened += 1;
+    socket.on('error', () => {});
+    socket.on('data', () => socket.write(ok('done')));
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  const pool = new Http1Pool({
+    ...{ authority: 'api.example.com', maxConnections: 8, maxHeaderBytes: 1_000 },
+    turn: () => new Promise((resolve) => turns.push(resolve)),
+    dial: async () => connect({ port, host: '127.0.0.1' }),
+  });
+  const answers = Promise.all(Array.from({ length: 5 }, () => askUpstream(pool, { path: '/' })));
+  expect(turns).toHaveLength(5);
+  turns[0]?.();
+  expect((await answers).map(({ body }) => body)).toEqual(Array(5).fill('done'));
+  for (const go of turns) go();
+  // And the next one is served all the same.
+  expect(await askUpstream(pool, { path: '/' })).toMatchObject({ body: 'done' });
+  expect(opened).toBe(1);
+  pool.destroy();
+  server.close();
+});

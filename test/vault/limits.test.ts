@@ -1,4 +1,5 @@
-import type { Socket } from 'node:net';
+import { createServer } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
 import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { defaults, type EgressLimits } from '../../src/config.ts';
 import { SessionLimits } from '../../src/vault/egress/limits.ts';
@@ -74,11 +75,14 @@ describe('what one session may use, at the proxy', () => {
     upstream.answer = (_request, response) => response.end('{"ok":true}');
   });
 
-  async function enter(limits: Partial<EgressLimits>): Promise<{ world: TestEgress; door: Door }> {
-    const world = await startTestEgress(database, {
-      upstreams: [{ host, pathPrefix: '/', target: upstream.origin, scope: 'all' }],
-      limits: { ...defaults.egress, ...limits },
-    });
+  async function enter(
+    limits: Partial<EgressLimits>,
+    target = upstream.origin,
+    now = Date.now,
+  ): Promise<{ world: TestEgress; door: Door }> {
+    const upstreams = [{ host, pathPrefix: '/', target, scope: 'all' as const }];
+    const start = { upstreams, limits: { ...defaults.egress, ...limits } };
+    const world = await startTestEgress(database, start, { now });
     return { world, door: await world.open(fixture) };
   }
 
@@ -160,6 +164,103 @@ describe('what one session may use, at the proxy', () => {
     expect(limited.length).toBeGreaterThan(0);
     expect(limited.length).toBeLessThanOrEqual(seconds.size + 1);
     expect((await world.records(calm.sessionId)).filter(({ status }) => status !== 200)).toEqual([]);
+  });
+
+  it('who asks for little is not behind all that another session asks for in masses', async () => {
+    // The clock stands still: nobody has to have its policy read anew in between.
+    const at = Date.now();
+    const limits = { maxConnectionsPerSecond: 1_000, maxRequestsPerSecond: 1_000 };
+    const { world, door } = await enter(limits, upstream.origin, () => at);
+    const calmDoor = await world.open(
+      await createFixture(database.database, { policy: { allowed_hosts: [host] } }),
+    );
+    const masses = await Promise.all(Array.from({ length: 64 }, () => openSecureTunnel(door, host)));
+    const calm = await openSecureTunnel(calmDoor, host);
+    const all = [...masses, calm];
+    const order: string[] = [];
+    upstream.answer = (request, response) => {
+      order.push(request.url ?? '');
+      response.end('{"ok":true}');
+    };
+    // With connections to the upstream for all of them.
+    for (const socket of all) socket.on('error', () => {}).write(get('/first'));
+    await expect.poll(() => order.length, { timeout: 20_000 }).toBe(all.length);
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    for (const socket of masses) socket.write(get('/masses').repeat(3));
+    calm.write(get('/calm'));
+    await expect.poll(() => order.length, { timeout: 20_000 }).toBe(all.length * 2 + 64 * 2);
+    expect(order.indexOf('/calm') - all.length).toBeLessThan(50);
+    for (const socket of all) socket.destroy();
+  });
+
+  it('lets the bodies of one session wait while another asks, down and up', async () => {
+    const big = 24 * 1024 * 1024;
+    let up = 0;
+    const server = createServer((request, response) => {
+      request.on('data', (chunk: Buffer) => {
+        up += chunk.byteLength;
+      });
+      if (request.method === 'GET') response.end(request.url === '/big' ? Buffer.alloc(big) : '{"ok":true}');
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const { world, door } = await enter({}, `http://127.0.0.1:${(server.address() as AddressInfo).port}`);
+    const calmDoor = await world.open(
+      await createFixture(database.database, { policy: { allowed_hosts: [host] } }),
+    );
+    const calm = await openSecureTunnel(calmDoor, host);
+    calm.setMaxListeners(100);
+    const ask = async () => {
+      calm.write(get('/calm'));
+      await readAll(calm, (text) => text.includes('{"ok":true}'));
+    };
+    await ask();
+    const masses = await Promise.all(Array.from({ length: 16 }, () => openSecureTunnel(door, host)));
+    let down = 0;
+    for (const [i, socket] of masses.entries()) {
+      socket.on('error', () => {});
+      socket.on('data', (chunk: Buffer) => {
+        down += chunk.byteLength;
+      });
+      if (i % 2 === 0) {
+        socket.write(get('/big'));
+        continue;
+      }
+      socket.write(`PUT /up HTTP/1.1\r\nHost: ${host}\r\nContent-Length: ${big * 10}\r\n\r\n`);
+      const feed = () => {
+        while (!socket.destroyed && socket.write(Buffer.alloc(65_536)));
+      };
+      socket.on('drain', feed);
+      feed();
+    }
+    await expect.poll(() => Math.min(up, down), { timeout: 20_000, interval: 1 }).toBeGreaterThan(0);
+    const moved: number[] = [];
+    for (let i = 0; i < 15; i++) {
+      const before = up + down;
+      await ask();
+      moved.push(up + down - before);
+    }
+    for (const socket of masses) socket.destroy();
+    moved.sort((a, b) => a - b);
+    // Of all that there is: a piece or two, not some of each.
+    expect(moved[7]).toBeLessThan(1024 * 1024);
+    calm.destroy();
+    server.close();
+    server.closeAllConnections();
+  });
+
+  it('tells those who come too fast after a while, so that they do not come back at once', async () => {
+    const { world, door } = await enter({ maxConnectionsPerSecond: 1 });
+    const started = performance.now();
+    const opened = await Promise.all(Array.from({ length: 20 }, () => openTunnel(door.port, `${host}:443`)));
+    const refused = opened.filter((answer) => typeof answer === 'string');
+    expect(refused.length).toBeGreaterThan(10);
+    for (const answer of refused)
+      expect(answer).toMatch(/^HTTP\/1\.1 429[\s\S]*limit\.connections_per_second/);
+    expect(performance.now() - started).toBeGreaterThan(900);
+    for (const socket of opened) if (typeof socket === 'object') socket.destroy();
+    expect((await world.records(fixture.sessionId)).map(({ rule }) => rule)).toContain(
+      'limit.connections_per_second',
+    );
   });
 
   it('cuts what goes beyond the bytes of the hour, up or down', async () => {

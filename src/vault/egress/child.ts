@@ -18,11 +18,13 @@ interface Waiting {
 
 /**
  * Small young generation: relaying makes much short-lived garbage, which is collected on demand too (`young-garbage.ts`).
- * No inspector: the heap holds secrets.
+ * The whole heap is collected seldom: while it is, every session waits, and the connections of one that opens many are
+ * enough to begin it. No inspector: the heap holds secrets.
  */
 export const egressNodeOptions = [
   '--expose-gc',
   '--max-semi-space-size=8',
+  '--heap-growing-percent=200',
   '--max-old-space-size=1024',
   '--disable-sigusr1',
 ];

@@ -17,6 +17,7 @@ import { publishSealingKey } from '../sealing-keys.ts';
 import { VaultTokens } from '../vault-tokens.ts';
 import { BodyBudget } from './bodies.ts';
 import { type Connect, connectTrusting, type Resolve, systemResolve } from './dialing.ts';
+import { FairQueue } from './fair-queue.ts';
 import type { GitNeeds } from './git-door.ts';
 import { type Notification, type NotificationResult, sendNotification } from './notifications.ts';
 import { readCeiling } from './operator-settings.ts';
@@ -129,6 +130,7 @@ export class Egress {
       git: world.git,
       network,
       budget: new BodyBudget(maxHeldBodyBytes),
+      queue: new FairQueue(),
       redactions: new Redactions(),
       limits: start.limits ?? defaults.egress,
       internalSocket: start.internalSocket,

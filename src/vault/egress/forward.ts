@@ -4,11 +4,13 @@ import type { Dispatcher } from 'undici';
 import { AnswerWriter } from './answer-writer.ts';
 import type { BodyBudget } from './bodies.ts';
 import type { ClientResponse } from './client-messages.ts';
+import type { Lane } from './fair-queue.ts';
 import { forwardedResponseHeaders, rawPairs } from './header-rules.ts';
 import { HeldAnswer, type Hold } from './held-answer.ts';
 import type { UpstreamHandler } from './http1-exchange.ts';
 import { headerValues } from './http1-head.ts';
 import type { UpstreamRequest } from './http1-outgoing.ts';
+import { Brake, Pace } from './pace.ts';
 import { ReaderWatch } from './reader-watch.ts';
 import type { Redaction } from './redaction.ts';
 import { failed, malformed, type Refusal, RefusedError } from './refusal.ts';
@@ -46,6 +48,8 @@ export interface ForwardInput {
   budget: BodyBudget;
   /** How long it may be silent; as long as the pool lets it when left out. */
   silence?: Silence | undefined;
+  /** In which large bodies wait. */
+  lane?: Lane | undefined;
 }
 
 export interface ForwardResult {
@@ -83,6 +87,7 @@ export function forward(input: ForwardInput): Promise<ForwardResult> {
           headers: input.headers,
           body: input.body,
           trailers: input.trailers,
+          lane: input.lane,
           headersTimeout: silence?.firstByteMs ?? patientMs,
           bodyTimeout: silence?.idleMs ?? patientMs,
         },
@@ -99,6 +104,8 @@ class Relay implements UpstreamHandler {
   readonly #discard: ForwardInput['discard'];
   readonly #reader: AnswerReader | undefined;
   readonly #writer: AnswerWriter;
+  readonly #pace: Pace;
+  #brake: Brake | undefined;
   readonly #silence: Silence | undefined;
   /** Of the answer, where its reader is slower than it comes. */
   #watch: ReaderWatch | undefined;
@@ -125,6 +132,7 @@ class Relay implements UpstreamHandler {
     this.#discard = input.discard;
     this.#reader = input.reader;
     this.#writer = new AnswerWriter(input.response, input.redaction?.active ? input.redaction : undefined);
+    this.#pace = new Pace(input.lane);
     this.#answered = input.answered;
     this.#hold = input.hold;
     this.#budget = input.budget;
@@ -186,13 +194,20 @@ class Relay implements UpstreamHandler {
     this.#bytesDown += chunk.byteLength;
     passedBy(chunk.byteLength);
     this.#reader?.push(chunk);
+    void this.#pace.passed(chunk.byteLength)?.then(this.#stop(controller));
     if (this.#held) {
       if (!this.#held.answer.add(chunk)) this.#judgeUnread(controller);
       return;
     }
     if (this.#writer.write(chunk)) return;
     this.#watch ??= new ReaderWatch(this.#response, this.#idleMs, () => this.#readerStopped());
-    this.#watch.wait(controller);
+    this.#watch.wait(this.#stop(controller));
+  }
+
+  /** Lets nothing come until the function that is given back is called. */
+  #stop(controller: Dispatcher.DispatchController): () => void {
+    this.#brake ??= new Brake(controller);
+    return this.#brake.hold();
   }
 
   #readerStopped(): void {
@@ -202,11 +217,11 @@ class Relay implements UpstreamHandler {
 
   /** What cannot be read whole is judged as such; what follows is passed on as it comes. */
   #judgeUnread(controller: Dispatcher.DispatchController): void {
-    controller.pause();
+    const goOn = this.#stop(controller);
     this.#judged(undefined, () => {
       const answer = this.#release();
       if (answer && answer.byteLength > 0) this.#writer.write(answer);
-      controller.resume();
+      goOn();
     });
   }
 

@@ -110,7 +110,7 @@ export class Exchange implements Dispatcher.DispatchController {
       return;
     }
     const { head, isChunked, announcedBytes } = written;
-    const { body, trailers } = request;
+    const { body, trailers, lane } = request;
     if (body === null) {
       socket.write(head, 'latin1');
       this.#sent = true;
@@ -123,7 +123,7 @@ export class Exchange implements Dispatcher.DispatchController {
       this.#handler.onBodySent(body);
     } else {
       this.#upload = startUpload({
-        ...{ body, sink: socket, head, isChunked, trailers, announcedBytes },
+        ...{ body, sink: socket, head, isChunked, trailers, announcedBytes, lane },
         onPiece: (piece) => {
           this.#uploaded();
           this.#handler.onBodySent(piece);

@@ -1,4 +1,5 @@
 import type { Readable } from 'node:stream';
+import type { Lane } from './fair-queue.ts';
 import { forbidden, token } from './http1-head.ts';
 
 /** One request as it goes out; the host is the connection's to say, and how its body ends, where nothing says it. */
@@ -17,6 +18,8 @@ export interface UpstreamRequest {
    * throws ends the request before that.
    */
   trailers?: (() => string[]) | undefined;
+  /** In which a large body waits; left out, it goes as fast as it can. */
+  lane?: Lane | undefined;
 }
 
 /** What stands in no path. */

@@ -5,6 +5,8 @@ import type { UpstreamRequest } from './http1-outgoing.ts';
 import { UpstreamConnection } from './http1-upstream.ts';
 
 export interface Http1PoolOptions {
+  /** Whether to wait before a connection is opened. */
+  turn?: () => Promise<void> | undefined;
   /** Opens a connection. Rejects with why there is none. */
   dial: () => Promise<Socket>;
   /** What `Host` says where a request does not. */
@@ -76,18 +78,29 @@ export class Http1Pool {
   }
 
   #dialMore(): void {
-    const { maxConnections, dial } = this.#options;
+    const { maxConnections, turn } = this.#options;
     while (this.#dialing < this.#waiting.length && this.#all.size + this.#dialing < maxConnections) {
       this.#dialing += 1;
-      dial().then(
-        (socket) => this.#connected(socket),
-        (error: Error) => {
-          this.#dialing -= 1;
-          this.#waiting.shift()?.fail(error, false);
-          this.#dialMore();
-        },
-      );
+      const wait = turn?.();
+      if (wait) void wait.then(() => this.#dial());
+      else this.#dial();
     }
+  }
+
+  #dial(): void {
+    // Another connection may have become free meanwhile.
+    if (this.#waiting.length < this.#dialing) {
+      this.#dialing -= 1;
+      return;
+    }
+    this.#options.dial().then(
+      (socket) => this.#connected(socket),
+      (error: Error) => {
+        this.#dialing -= 1;
+        this.#waiting.shift()?.fail(error, false);
+        this.#dialMore();
+      },
+    );
   }
 
   #connected(socket: Socket): void {

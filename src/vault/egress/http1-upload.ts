@@ -1,7 +1,9 @@
 import type { Readable } from 'node:stream';
 import { errors } from 'undici';
+import type { Lane } from './fair-queue.ts';
 import { type UpstreamRequest, writeEnd } from './http1-outgoing.ts';
 import { type Sink, writeJoined } from './joined-writes.ts';
+import { Brake, Pace } from './pace.ts';
 import { passedBy } from './young-garbage.ts';
 
 export interface UploadOptions {
@@ -15,6 +17,8 @@ export interface UploadOptions {
   trailers: UpstreamRequest['trailers'];
   /** It must have just so many bytes. */
   announcedBytes: number | undefined;
+  /** In which it waits. */
+  lane: Lane | undefined;
   onPiece(piece: Buffer): void;
   /** All of it was sent. */
   onSent(): void;
@@ -32,6 +36,9 @@ export interface Upload {
 /** Sends a body piece by piece, in chunks where its length is not known. */
 export function startUpload(options: UploadOptions): Upload {
   const { body, sink, isChunked, trailers, announcedBytes, onPiece, onSent, onFailed } = options;
+  const pace = new Pace(options.lane);
+  const brake = new Brake(body);
+  let drained: (() => void) | undefined;
   let unsent = options.head;
   let bytes = 0;
   const onData = (piece: Buffer) => {
@@ -41,15 +48,21 @@ export function startUpload(options: UploadOptions): Upload {
       return onFailed(new errors.RequestContentLengthMismatchError());
     }
     onPiece(piece);
-    if (unsent === '' && !isChunked) {
-      if (!writeJoined(sink, piece)) body.pause();
-      return;
-    }
+    void pace.passed(piece.byteLength)?.then(brake.hold());
+    if (!send(piece)) drained ??= brake.hold();
+  };
+  const send = (piece: Buffer) => {
+    if (unsent === '' && !isChunked) return writeJoined(sink, piece);
     sink.cork();
     if (unsent !== '') sink.write(unsent, 'latin1');
     unsent = '';
-    if (!writePiece(sink, piece, isChunked)) body.pause();
+    const isFree = writePiece(sink, piece, isChunked);
     sink.uncork();
+    return isFree;
+  };
+  const resume = () => {
+    drained?.();
+    drained = undefined;
   };
   const onEnd = () => {
     if (announcedBytes !== undefined && bytes < announcedBytes) {
@@ -81,7 +94,7 @@ export function startUpload(options: UploadOptions): Upload {
   if (body.errored) onFailed(body.errored);
   else if (body.destroyed && !body.readableEnded) onClose();
   else if (body.readableEnded) onEnd();
-  return { resume: () => body.resume(), stop };
+  return { resume, stop };
 }
 
 /** False when the upstream is to be waited for. */

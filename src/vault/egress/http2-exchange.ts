@@ -110,6 +110,7 @@ export class Http2Exchange implements Dispatcher.DispatchController {
     const upload = startUpload({
       ...{ body, sink: stream, head: '', isChunked: false, trailers: undefined },
       announcedBytes: length === undefined ? undefined : Number(length),
+      lane: this.request.lane,
       onPiece: (piece) => {
         this.#uploaded();
         this.#handler.onBodySent(piece);

@@ -8,6 +8,8 @@ import type { Http1Pool } from './http1-pool.ts';
 import { Http2Exchange } from './http2-exchange.ts';
 
 export interface Http2PoolOptions {
+  /** Whether to wait before a connection is opened. */
+  turn?: () => Promise<void> | undefined;
   /** Opens a connection on which HTTP/2 was offered. Rejects with why there is none. */
   dial: () => Promise<Socket>;
   authority: string;
@@ -113,13 +115,14 @@ export class Http2Pool {
   }
 
   #dialMore(): void {
-    const { dial, maxConnections } = this.#options;
+    const { dial, maxConnections, turn } = this.#options;
     const taking = [...this.#all].filter(({ session }) => !session.closed && !session.destroyed);
     // One that has not said yet how many requests it takes may take these.
     const isEnough = taking.length >= maxConnections || taking.some(({ isKnown }) => !isKnown);
     if (this.#isDialing || isEnough) return;
     this.#isDialing = true;
-    dial().then(
+    const wait = turn?.();
+    (wait ? wait.then(dial) : dial()).then(
       (socket) => {
         this.#isDialing = false;
         this.#connected(socket);

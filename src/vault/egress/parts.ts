@@ -8,6 +8,7 @@ import type { RotatingTokens } from '../rotating-tokens.ts';
 import type { VaultTokens } from '../vault-tokens.ts';
 import type { BodyBudget } from './bodies.ts';
 import type { ClientResponse } from './client-messages.ts';
+import type { FairQueue } from './fair-queue.ts';
 import type { GitNeeds } from './git-door.ts';
 import type { RequestNeeds, WritersIn } from './provider-door.ts';
 import type { EgressRecord, Recorder } from './records.ts';
@@ -35,6 +36,7 @@ export interface EgressParts {
   git: GitNeeds | undefined;
   network: PoolOptions;
   budget: BodyBudget;
+  queue: FairQueue;
   /** Of each session. */
   limits: EgressLimits;
   /** Searches of what comes back for what was put on. */

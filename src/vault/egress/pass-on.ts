@@ -63,6 +63,7 @@ export async function passOn(
       reader: passage.reader,
       silence,
       budget: parts.budget,
+      lane: pools.lane,
       answered: passage.answered,
       hold: passage.hold,
       redaction,

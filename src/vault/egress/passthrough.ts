@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import { maxHelloBytes, readClientHello } from './client-hello.ts';
+import type { Lane } from './fair-queue.ts';
 import { canonicalHost } from './host-names.ts';
 import { endWith } from './last-words.ts';
 import { type EgressParts, type RecordStart, recordRefusal, requireRecorder } from './parts.ts';
@@ -43,7 +44,7 @@ export async function passThrough(
     const message = `Only TLS that asks for ${tunnel.host} is passed through, and ${why}.`;
     return recordRefusal(parts, start, malformed('tls.name', message, 421));
   }
-  await join(parts, start, rule, socket, upstream, hello.bytes);
+  await join(parts, start, rule, socket, upstream, hello.bytes, tunnel.session.lane);
 }
 
 /**
@@ -71,7 +72,7 @@ export async function passThroughTransparent(
     requireRecorder(parts);
     const upstream = await dialRaw(parts, session, name.host);
     if (socket.destroyed) upstream.destroy();
-    else await join(parts, named, decided.destination.rule, socket, upstream, hello.bytes);
+    else await join(parts, named, decided.destination.rule, socket, upstream, hello.bytes, session.lane);
   } catch (error) {
     socket.destroy();
     recordRefusal(parts, named, refusalOf(error));
@@ -98,10 +99,11 @@ async function join(
   socket: Socket,
   upstream: Socket,
   first: Buffer,
+  lane: Lane,
 ): Promise<void> {
   const bytes = { up: first.byteLength, down: 0 };
   upstream.write(first);
-  await relay(socket, upstream, bytes);
+  await relay(socket, upstream, bytes, { lane });
   parts.recorder.add({
     ...start,
     status: 200,

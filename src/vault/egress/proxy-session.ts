@@ -2,6 +2,7 @@ import type { Socket } from 'node:net';
 import { TimedCache } from '../timed-cache.ts';
 import { BodyBudget } from './bodies.ts';
 import type { SessionAuthority } from './certificates.ts';
+import type { Lane } from './fair-queue.ts';
 import { SessionLimits } from './limits.ts';
 import { type EgressParts, recordRefusal } from './parts.ts';
 import { readSessionPolicy } from './policy-reader.ts';
@@ -15,7 +16,9 @@ const countEveryMs = 500;
 /** Of bodies at once, so that no session takes the room of all others. */
 const maxHeldBytes = 96 * 1024 * 1024;
 /** Connections that are told why they are turned away; more are just ended. */
-const maxLeaving = 32;
+const maxLeaving = 256;
+/** Told at once, who opens one after the other would come back at once. */
+const tellAfterMs = 1_000;
 const leaveMs = 1_000;
 
 /** One session as the egress process knows it: its authority, its connections, and what the database lets it do. */
@@ -25,6 +28,8 @@ export class ProxySession {
   readonly authority: SessionAuthority;
   readonly pools: UpstreamPools;
   readonly limits: SessionLimits;
+  /** Its part of the event loop. */
+  readonly lane: Lane;
   /** Of the memory for bodies that are held whole. */
   readonly budget: BodyBudget;
   /** What the branches and tags of a repository pointed to when they were last listed to the agent. */
@@ -34,7 +39,7 @@ export class ProxySession {
   readonly #policies: TimedCache<SessionPolicy | undefined>;
   readonly #closers = new Set<() => void>();
   readonly #sockets = new Set<Socket>();
-  #leaving = 0;
+  readonly #leaving = new Set<Socket>();
   readonly #counted = new WeakMap<Socket, { up: number; down: number }>();
 
   constructor(parts: EgressParts, organizationId: string, sessionId: string, authority: SessionAuthority) {
@@ -42,7 +47,8 @@ export class ProxySession {
     this.organizationId = organizationId;
     this.sessionId = sessionId;
     this.authority = authority;
-    this.pools = new UpstreamPools(parts.network);
+    this.lane = parts.queue.lane();
+    this.pools = new UpstreamPools(parts.network, this.lane);
     this.limits = new SessionLimits(parts.limits, parts.now);
     this.budget = new BodyBudget(maxHeldBytes, parts.budget);
     this.#policies = new TimedCache(policyTtlMs, 1, parts.now);
@@ -138,17 +144,19 @@ export class ProxySession {
     return true;
   }
 
-  /** Says why, where there is room for saying it, and ends the connection. */
+  /** Says why, after a while and where there is room for saying it, and ends the connection. */
   #turnAway(socket: Socket, why: Buffer | undefined): void {
-    if (!why || this.#leaving >= maxLeaving) return void socket.destroy();
-    this.#leaving += 1;
-    // Closed with something unread, it would be reset, and the answer lost.
-    socket.resume();
-    socket.end(why);
-    const timer = setTimeout(() => socket.destroy(), leaveMs);
+    if (this.#leaving.size >= maxLeaving) return void socket.destroy();
+    this.#leaving.add(socket);
+    let timer = setTimeout(() => {
+      timer = setTimeout(() => socket.destroy(), why ? leaveMs : 0);
+      // Closed with something unread, it would be reset, and the answer lost.
+      socket.resume();
+      if (why) socket.end(why);
+    }, tellAfterMs);
     socket.once('close', () => {
       clearTimeout(timer);
-      this.#leaving -= 1;
+      this.#leaving.delete(socket);
     });
   }
 
@@ -179,7 +187,7 @@ export class ProxySession {
 
   async close(): Promise<void> {
     for (const close of this.#closers) close();
-    for (const socket of this.#sockets) socket.destroy();
+    for (const socket of [...this.#sockets, ...this.#leaving]) socket.destroy();
     await this.pools.destroy();
   }
 }

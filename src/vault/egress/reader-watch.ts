@@ -1,4 +1,3 @@
-import type { Dispatcher } from 'undici';
 import type { ClientResponse } from './client-messages.ts';
 import { Deadline } from './deadline.ts';
 
@@ -19,7 +18,7 @@ export class Unsent {
   }
 }
 
-/** Stops an upstream while its reader takes no more, and gives up a reader that takes nothing at all for so long. */
+/** Lets an upstream wait while its reader takes no more, and gives up a reader that takes nothing at all for so long. */
 export class ReaderWatch {
   readonly #response: ClientResponse;
   readonly #idleMs: number;
@@ -33,15 +32,14 @@ export class ReaderWatch {
     this.#gone = gone;
   }
 
-  /** The reader has all that it can hold: the upstream goes on once that was taken. */
-  wait(controller: Pick<Dispatcher.DispatchController, 'pause' | 'resume'>): void {
-    controller.pause();
+  /** The reader has all that it can hold: the upstream, which was stopped, goes on once that was taken. */
+  wait(goOn: () => void): void {
     this.#unsent.forget();
     this.#unsent.shrinks(this.#response.writableLength);
     this.#deadline.set(this.#idleMs);
     this.#response.once('drain', () => {
       this.#deadline.clear();
-      controller.resume();
+      goOn();
     });
   }
 

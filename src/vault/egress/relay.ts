@@ -1,5 +1,7 @@
 import type { Socket } from 'node:net';
 import type { Duplex, Transform } from 'node:stream';
+import type { Lane } from './fair-queue.ts';
+import { Pace } from './pace.ts';
 import { passedBy } from './young-garbage.ts';
 
 const lingerMs = 2_000;
@@ -23,7 +25,7 @@ export async function relay(
   client: Socket,
   upstream: Duplex,
   bytes: { up: number; down: number },
-  { up, down }: RelayFilters = {},
+  { up, down, lane }: RelayFilters & { lane?: Lane | undefined } = {},
 ): Promise<Error | undefined> {
   let failure: Error | undefined;
   for (const filter of [up, down]) {
@@ -31,13 +33,11 @@ export async function relay(
       failure ??= error;
     });
   }
-  client.on('data', (chunk: Buffer) => {
-    bytes.up += chunk.byteLength;
-    passedBy(chunk.byteLength);
+  watch(client, up ?? upstream, lane, (count) => {
+    bytes.up += count;
   });
-  upstream.on('data', (chunk: Buffer) => {
-    bytes.down += chunk.byteLength;
-    passedBy(chunk.byteLength);
+  watch(upstream, down ?? client, lane, (count) => {
+    bytes.down += count;
   });
   // What has gone meanwhile says so no more.
   if (client.destroyed) upstream.destroy();
@@ -50,6 +50,21 @@ export async function relay(
   await Promise.all([closed(client), closed(upstream)]);
   clearTimeout(life);
   return failure;
+}
+
+/** Counts what comes, and lets it wait its turn; while its reader is slower than that, it waits for its reader. */
+function watch(from: Duplex, to: Duplex, lane: Lane | undefined, add: (bytes: number) => void): void {
+  const pace = new Pace(lane);
+  from.on('data', (chunk: Buffer) => {
+    add(chunk.byteLength);
+    passedBy(chunk.byteLength);
+    const turn = pace.passed(chunk.byteLength);
+    if (!turn) return;
+    from.pause();
+    void turn.then(() => {
+      if (!to.writableNeedDrain) from.resume();
+    });
+  });
 }
 
 /** When one breaks, the other is broken too. */

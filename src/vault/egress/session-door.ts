@@ -2,6 +2,7 @@ import type { Socket } from 'node:net';
 import type { EgressLimits } from '../../config.ts';
 import { type Asking, framed, streamed } from './asking.ts';
 import type { ClientRequest, ClientResponse } from './client-messages.ts';
+import { costs } from './fair-queue.ts';
 import { gitPassage } from './git-passage.ts';
 import { forwardedRequestHeaders, withHeader } from './header-rules.ts';
 import { overHttp2, wantsHttp2 } from './http2-upstream.ts';
@@ -31,6 +32,9 @@ export async function serveRequest(
   tunnel.used = true;
   const start = startOf(parts, tunnel, method, url);
   const over = session.limits.enter();
+  if (over && session.lane.isCrowded) return void response.destroy();
+  const turn = session.lane.take(costs.request);
+  if (turn) await turn;
   if (over) {
     answerRefusal(response, over);
     if (session.limits.isNotable(over)) recordRefusal(parts, start, over);
@@ -82,6 +86,8 @@ export async function serveUpgrade(
   tunnel.used = true;
   const start = startOf(parts, tunnel, method, url);
   const over = session.limits.enter();
+  const turn = session.lane.take(costs.request);
+  if (turn) await turn;
   if (over) {
     endWith(socket, rawRefusal(over));
     if (session.limits.isNotable(over)) recordRefusal(parts, start, over);

@@ -2,6 +2,7 @@ import { createServer, type Socket } from 'node:net';
 import type { ClientRequest, ClientResponse } from './client-messages.ts';
 import { checkConnect, nameRefusal } from './connect-gate.ts';
 import { serveDns } from './dns-door.ts';
+import { costs } from './fair-queue.ts';
 import { handshake } from './handshake.ts';
 import { parseAuthority } from './host-names.ts';
 import { serveHttp1 } from './http1-door.ts';
@@ -89,6 +90,8 @@ export class SessionProxy {
     if (decided.destination.kind === 'opaque') {
       return passThrough(parts, tunnel, decided.destination.rule, start, socket, head);
     }
+    const turn = port === 80 ? undefined : session.lane.take(costs.handshake);
+    if (turn) await turn;
     const context = port === 80 ? undefined : await session.authority.contextFor(host);
     if (socket.destroyed) return;
     socket.write('HTTP/1.1 200 Connection Established\r\n\r\n');

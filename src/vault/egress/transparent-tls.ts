@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import type { SecureContext, TLSSocket } from 'node:tls';
 import { nameRefusal } from './connect-gate.ts';
+import { costs } from './fair-queue.ts';
 import { handshake } from './handshake.ts';
 import { canonicalHost } from './host-names.ts';
 import type { ProxySession } from './proxy-session.ts';
@@ -30,6 +31,8 @@ export function acceptTls(
       throw new Error(no.rule);
     }
     refusal = failed('tls.handshake', 'The TLS handshake did not come to its end.');
+    const turn = session.lane.take(costs.handshake);
+    if (turn) await turn;
     return session.authority.contextFor(host);
   };
   handshake(

@@ -13,6 +13,7 @@ import { VaultTokens } from '../vault-tokens.ts';
 import { BodyBudget } from './bodies.ts';
 import { SessionAuthority } from './certificates.ts';
 import { systemConnect } from './dialing.ts';
+import { FairQueue } from './fair-queue.ts';
 import { parseHostPattern } from './host-names.ts';
 import { noNetworking } from './networking.ts';
 import type { EgressParts } from './parts.ts';
@@ -132,6 +133,7 @@ function trialParts(target: string, write: (rows: readonly EgressRecord[]) => vo
     secrets: new NoSecrets(database, rootKey, [], now),
     rules: { modelCredentials: {}, upstreams },
     needs: {},
+    queue: new FairQueue(),
     writersIn: {},
     git: undefined,
     network: {

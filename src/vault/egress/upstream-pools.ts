@@ -9,6 +9,7 @@ import {
   type Resolve,
   type Speech,
 } from './dialing.ts';
+import { costs, type Lane } from './fair-queue.ts';
 import type { UpstreamHandler } from './http1-exchange.ts';
 import type { UpstreamRequest } from './http1-outgoing.ts';
 import { Http1Pool } from './http1-pool.ts';
@@ -44,9 +45,12 @@ const maxHeaderBytes = 64 * 1024;
 export class UpstreamPools {
   readonly #pools = new Map<string, Pools>();
   readonly #options: PoolOptions;
+  /** In which whoever sends over these connections waits. */
+  readonly lane: Lane | undefined;
 
-  constructor(options: PoolOptions) {
+  constructor(options: PoolOptions, lane?: Lane) {
     this.#options = options;
+    this.lane = lane;
   }
 
   /**
@@ -57,6 +61,7 @@ export class UpstreamPools {
     const pools = this.#find(route);
     if (!http2) return pools.http1;
     pools.http2 ??= new Http2Pool({
+      turn: () => this.#turn(route),
       dial: () => this.#dial(route, true),
       authority: new URL(address(route).origin).host,
       maxConnections: 8,
@@ -76,6 +81,7 @@ export class UpstreamPools {
     const { key, origin } = address(route);
     const pools = this.#pools.get(key) ?? {
       http1: new Http1Pool({
+        turn: () => this.#turn(route),
         dial: () => this.#dial(route, false),
         authority: new URL(origin).host,
         maxConnections: 64,
@@ -92,6 +98,8 @@ export class UpstreamPools {
   /** A connection of its own, for what is no request and answer. Rejects with a RefusedError. */
   async dial(route: Route, speech: Speech = {}): Promise<Socket> {
     const { resolve, connect } = this.#options;
+    const turn = this.#turn(route, speech.raw);
+    if (turn) await turn;
     try {
       if (route.kind === 'public') {
         return await dialPublic(route.host, resolve, connect, { ...speech, port: route.port });
@@ -114,6 +122,13 @@ export class UpstreamPools {
       http2?.destroy();
     }
     await Promise.all(all.map(({ calls }) => calls?.destroy().catch(() => {})));
+  }
+
+  /** Whether to wait before a connection is opened, which costs much where TLS is spoken on it. */
+  #turn(route: Route, isRaw = false): Promise<void> | undefined {
+    const isPlain =
+      isRaw || route.kind === 'socket' || (route.kind === 'mapped' && route.origin.protocol === 'http:');
+    return this.lane?.take(isPlain ? costs.connect : costs.dial);
   }
 
   async #dial(route: Route, http2: boolean): Promise<Socket> {

@@ -175,6 +175,7 @@ async function exchange(
   if (first && first.byteLength > 0) tunnel.unshift(first);
   if (head.byteLength > 0) client.unshift(head);
   const broken = await relay(client, tunnel, bytes, {
+    lane: pools.lane,
     up: up && new FrameFilter({ search: up, masked: true, onFound: () => new RefusedError(outbound) }),
     down: down.active ? new FrameFilter({ search: down, masked: false }) : undefined,
   });
