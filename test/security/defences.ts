@@ -364,4 +364,12 @@ export const defences: readonly Defence[] = [
     test: 'test/vault/limits.test.ts',
     title: 'tells those who come too fast after a while, so that they do not come back at once',
   },
+  {
+    name: 'the pieces of a relay wait',
+    file: 'src/vault/egress/pace.ts',
+    text: 'const goOn = this.#brake.hold();',
+    without: 'const goOn = () => {};',
+    test: 'test/vault/relay.test.ts',
+    title: 'has one turn at a time and arrives whole',
+  },
 ];

@@ -1,11 +1,12 @@
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { type AddressInfo, createServer, type Socket } from 'node:net';
+import { type AddressInfo, createServer, Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:tls';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { connectTrusting, dialMapped, dialPublic, systemConnect } from '../../src/vault/egress/dialing.ts';
+import { FairQueue } from '../../src/vault/egress/fair-queue.ts';
 import { RefusedError } from '../../src/vault/egress/refusal.ts';
 import { UpstreamPools } from '../../src/vault/egress/upstream-pools.ts';
 import { askUpstream } from './support/ask-upstream.ts';
@@ -145,4 +146,24 @@ describe('dialling', () => {
       ['10.9.8.7', 443, 'ghe.corp.example'],
     ]);
   });
+});
+
+it('what waits for its turn when its session is closed is not dialled', async () => {
+  const lane = new FairQueue({ now: () => 0, afterPass: () => {} }).lane();
+  while (!lane.take(1));
+  const dialled: string[] = [];
+  const connect = async (address: string) => {
+    dialled.push(address);
+    return new Socket();
+  };
+  const pools = new UpstreamPools({ resolve: async () => ['93.184.216.34'], connect }, lane);
+  const route = { kind: 'public' as const, host: 'files.example.com', path: '/' };
+  const alone = pools.dial(route);
+  const asked = [false, true].map((http2) => askUpstream(pools.for(route, http2), { path: '/' }));
+  const all = Promise.allSettled([alone, ...asked]);
+  await pools.destroy();
+  lane.close();
+  expect((await all).map(({ status }) => status)).toEqual(['rejected', 'rejected', 'rejected']);
+  await expect(alone).rejects.toThrow('Its session was closed meanwhile.');
+  expect(dialled).toEqual([]);
 });

@@ -97,6 +97,39 @@ describe('the turns of sessions', () => {
     expect(large).toBeLessThan(small * 16);
   });
 
+  it('gives each line as much by cost, however it is cut, and no more to who was away', async () => {
+    const lanes = { large: queue.lane(), small: queue.lane(), late: queue.lane() };
+    for (const lane of Object.values(lanes)) spend(lane);
+    while (await pass());
+    for (let i = 0; i < 40; i++) ask(lanes.large, 'large', 16);
+    for (let i = 0; i < 1_000; i++) ask(lanes.small, 'small', 1);
+    const had = (name: string) => done.filter((each) => each === name).length;
+    for (let i = 0; i < 300; i++) await pass();
+    expect(Math.abs(had('large') * 16 - had('small'))).toBeLessThanOrEqual(16);
+    for (let i = 0; i < 100; i++) ask(lanes.late, 'late', 1);
+    const before = had('small');
+    for (let i = 0; i < 100; i++) await pass();
+    expect(Math.abs(had('late') - (had('small') - before))).toBeLessThanOrEqual(16);
+    while (await pass());
+    expect(done).toHaveLength(1_140);
+  });
+
+  it('lets all go whose session is over, and takes nothing of others for it', async () => {
+    const over = queue.lane();
+    const other = queue.lane();
+    spend(over);
+    spend(other);
+    while (await pass());
+    for (let i = 0; i < 50; i++) ask(over, 'over', costs.dial);
+    ask(other, 'other');
+    over.close();
+    ask(over, 'over');
+    await pass();
+    expect(done.filter((name) => name === 'over')).toHaveLength(51);
+    expect(done).toContain('other');
+    expect(await pass()).toBe(false);
+  });
+
   it('gives back with time what was taken, and saves nothing up beyond that', async () => {
     const lane = queue.lane();
     spend(lane);

@@ -7,6 +7,7 @@ import { connect as connectTls } from 'node:tls';
 import { fileURLToPath } from 'node:url';
 import { ProxyAgent, WebSocket } from 'undici';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { defaults } from '../../src/config.ts';
 import { startEgress } from '../../src/vault/egress/control.ts';
 import { FailedTries } from '../../src/vault/egress/failed-tries.ts';
 import type { RemoteProxyAccess } from '../../src/vault/egress/protocol.ts';
@@ -295,4 +296,36 @@ test('wrong tries are forgotten after a minute, and the table of them is bounded
   expect(tries.note('a')).toEqual({ tries: 1, tooMany: false });
   for (let i = 0; i < 20_000; i++) tries.note(`source ${i}`);
   expect(tries.note('a').tries).toBe(1);
+});
+
+test('who is turned away for coming too often leaves room for others from the same machine', async () => {
+  const strict = await startTestEgress(database, {
+    remote: { host: '127.0.0.1', port: 0, certificatePem: certificate.cert, privateKeyPem: certificate.key },
+    limits: { ...defaults.egress, maxConnectionsPerSecond: 4 },
+  });
+  for (const { organizationId, sessionId } of [one, two]) {
+    await strict.egress.openSession(organizationId, sessionId);
+  }
+  const [many, few] = [
+    await strict.egress.remoteProxy(one.sessionId),
+    await strict.egress.remoteProxy(two.sessionId),
+  ];
+  const port = Number(new URL(many.url).port);
+  const answerTo = ({ username, token }: RemoteProxyAccess) => {
+    const socket = connectTls({ host: '127.0.0.1', port, ca: certificate.cert });
+    socket.on('error', () => {});
+    socket.write(
+      `CONNECT nowhere.example:443 HTTP/1.1\r\nHost: nowhere.example:443\r\nProxy-Authorization: Bearer ${username}.${token}\r\n\r\n`,
+    );
+    return readAll(socket).finally(() => socket.destroy());
+  };
+  // As many as may be there without having said whose they are.
+  const answers = Array.from({ length: 120 }, () => answerTo(many));
+  await expect
+    .poll(async () => (await strict.records(one.sessionId)).map(({ rule }) => rule), { timeout: 20_000 })
+    .toContain('limit.connections_per_second');
+  answers.push(...Array.from({ length: 120 }, () => answerTo(many)));
+  expect(await answerTo(few)).toMatch(/^HTTP\/1\.1 403/);
+  const told = (await Promise.all(answers)).filter((answer) => answer.startsWith('HTTP/1.1 429'));
+  expect(told.length).toBeGreaterThan(100);
 });

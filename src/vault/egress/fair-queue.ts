@@ -9,16 +9,16 @@ const bytesPerCost = 20 * 1024;
 /** What a session may take at once, and what of it comes back. Who takes more waits until the loop has time. */
 const laneAtOnce = 32;
 const lanePerMs = 0.5;
-/** What starts of all that waits in a pass in which nothing else was to be done. */
+/** What starts of all that waits in a pass in which nothing was taken at once. */
 const perIdlePass = 1;
-/** What starts beside the work that does not wait, as a part of that. */
+/** What starts beside what is taken at once, as a part of that. */
 const shareBeside = 0.25;
 /** Of bodies, what goes by in a pass without waiting: one stream shall not stop for each of its pieces. */
 const bodiesPerPass = 2;
 /** The same while nobody else is there who would wait for it. */
 const bodiesPerOwnPass = 64;
 const nobodyElseMs = 1_000;
-/** Of one session; more than it may have open connections. */
+/** In one line, more than there should ever be. */
 const maxWaiting = 1_024;
 
 interface Waiting {
@@ -35,15 +35,17 @@ export interface FairQueueOptions {
 
 /**
  * Shares the event loop between sessions. What a session does now and then is done at once; what it does in masses
- * waits in its own line, and of all lines, one after the other, a little is started in each pass of the loop that has
- * nothing else to do. So others wait for that little at most, however much there is.
+ * waits in its own line. In each pass of the loop a little of that is started, of all lines as much by cost: one piece
+ * of work where nothing is done at once, and beside that as much as a part of it. So whoever comes with little waits for
+ * one such piece at most, however much there is.
  */
 export class FairQueue {
   readonly #options: FairQueueOptions;
-  /** In the order in which it is their turn. */
-  readonly #lanes: Lane[] = [];
+  readonly #lanes = new Set<Lane>();
+  /** What the line that was served last has had: who comes anew begins there, and not with all that it never took. */
+  #had = 0;
   #isDue = false;
-  /** Taken without waiting since the last pass. */
+  /** Taken at once since the last pass. */
   #taken = 0;
   #left = 0;
   #spare = bodiesPerOwnPass;
@@ -58,27 +60,30 @@ export class FairQueue {
     return new Lane(this);
   }
 
-  /** Somebody comes. Gives the time. */
-  comes(lane: Lane): number {
-    const now = this.#options.now();
-    if (lane !== this.#last) this.#sharedAt = now;
-    this.#last = lane;
-    return now;
-  }
-
   get now(): number {
     return this.#options.now();
   }
 
-  /** Something is done without waiting. */
+  /** Takes note that a session does something. */
+  seen(lane: Lane, now: number): void {
+    if (lane !== this.#last) this.#sharedAt = now;
+    this.#last = lane;
+  }
+
+  /** Something is done at once. */
   took(cost: number): void {
     this.#taken += cost;
   }
 
-  /** A lane in which nothing waited is one now in which something does. */
-  join(lane: Lane): void {
-    this.#lanes.push(lane);
+  /** A line in which nothing waited is one now in which something does. Gives the least that it counts as having had. */
+  join(lane: Lane): number {
+    this.#lanes.add(lane);
     this.#schedule();
+    return this.#had;
+  }
+
+  leave(lane: Lane): void {
+    this.#lanes.delete(lane);
   }
 
   /** Whether something of a body may still go by in this pass. */
@@ -98,17 +103,27 @@ export class FairQueue {
 
   #pass(): void {
     this.#isDue = false;
-    const isShared = this.#options.now() - this.#sharedAt < nobodyElseMs;
+    const isShared = this.now - this.#sharedAt < nobodyElseMs;
     this.#spare = isShared ? bodiesPerPass : bodiesPerOwnPass;
     this.#left =
       this.#taken > 0 ? Math.min(perIdlePass, this.#left + this.#taken * shareBeside) : perIdlePass;
     while (this.#left > 0) {
-      const lane = this.#lanes.shift();
+      const lane = this.#next();
       if (!lane) return;
-      this.#left -= lane.next();
-      if (lane.isWaiting) this.#lanes.push(lane);
+      this.#had = lane.had;
+      this.#left -= lane.serve();
+      // Behind those that have had as much.
+      this.#lanes.delete(lane);
+      if (lane.isWaiting) this.#lanes.add(lane);
     }
-    if (this.#lanes.length > 0) this.#schedule();
+    if (this.#lanes.size > 0) this.#schedule();
+  }
+
+  /** The line that has had least, and of equal ones the one that waits longest. */
+  #next(): Lane | undefined {
+    let next: Lane | undefined;
+    for (const lane of this.#lanes) if (!next || lane.had < next.had) next = lane;
+    return next;
   }
 }
 
@@ -118,6 +133,8 @@ export class Lane {
   readonly #waiting: Waiting[] = [];
   #left = laneAtOnce;
   #at: number;
+  #had = 0;
+  #isClosed = false;
 
   constructor(queue: FairQueue) {
     this.#queue = queue;
@@ -128,9 +145,14 @@ export class Lane {
     return this.#waiting.length > 0;
   }
 
-  /** Whether so much waits that more should be ended instead. */
+  /** Whether so much waits that what is refused anyway should not wait for being told so. */
   get isCrowded(): boolean {
     return this.#waiting.length >= maxWaiting;
+  }
+
+  /** The cost of what was done of what waited here, counted from what others had had. */
+  get had(): number {
+    return this.#had;
   }
 
   /** Undefined when the work can be done now; else resolves when it is its turn. */
@@ -145,8 +167,25 @@ export class Lane {
     return isFree ? undefined : this.#wait(cost);
   }
 
+  /** Lets the first go that waits. Gives what it costs. */
+  serve(): number {
+    const { cost, go } = this.#waiting.shift() ?? { cost: 0, go: () => {} };
+    this.#had += cost;
+    go();
+    return cost;
+  }
+
+  /** Its session is over: nothing waits any more. */
+  close(): void {
+    this.#isClosed = true;
+    this.#queue.leave(this);
+    for (const { go } of this.#waiting.splice(0)) go();
+  }
+
   #isFree(cost: number): boolean {
-    const now = this.#queue.comes(this);
+    if (this.#isClosed) return true;
+    const { now } = this.#queue;
+    this.#queue.seen(this, now);
     this.#left = Math.min(laneAtOnce, this.#left + (now - this.#at) * lanePerMs);
     this.#at = now;
     if (this.isWaiting || this.#left <= 0) return false;
@@ -157,14 +196,7 @@ export class Lane {
 
   #wait(cost: number): Promise<void> {
     return new Promise((go) => {
-      if (this.#waiting.push({ cost, go }) === 1) this.#queue.join(this);
+      if (this.#waiting.push({ cost, go }) === 1) this.#had = Math.max(this.#had, this.#queue.join(this));
     });
-  }
-
-  /** Lets the first go that waits. Gives what it costs. */
-  next(): number {
-    const next = this.#waiting.shift();
-    next?.go();
-    return next?.cost ?? 0;
   }
 }

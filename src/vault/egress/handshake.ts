@@ -7,21 +7,22 @@ const protocols = ['h2', 'http/1.1'];
 
 /**
  * Speaks TLS as the server on a client's connection. Calls `secure` once the client has proved to speak it, or
- * `failed` once, without a reason for a client that
- * left without a word.
+ * `failed` once, without a reason for a client that left without a word. While what is given to the function that is
+ * given back lasts, the client's time for it does not run.
  */
 export function handshake(
   socket: Socket,
   options: Pick<TLSSocketOptions, 'secureContext' | 'SNICallback'>,
   on: { secure(secure: TLSSocket): void; failed(why: string | undefined): void },
-): void {
+): (meanwhile: Promise<void>) => Promise<void> {
   const secure = new TLSSocket(socket, { ...options, isServer: true, ALPNProtocols: protocols });
   let over = false;
   const failed = (why: string | undefined) => {
     if (!over) on.failed(why);
     over = true;
   };
-  const timer = setTimeout(() => secure.destroy(new Error('handshake timed out')), handshakeTimeoutMs);
+  const late = () => secure.destroy(new Error('handshake timed out'));
+  let timer = setTimeout(late, handshakeTimeoutMs);
   secure.on('error', (error: Error) => failed(error.message));
   // After the handshake Node reports a broken record by this event only.
   secure.on('_tlsError', (error: Error) => {
@@ -41,4 +42,9 @@ export function handshake(
     over = true;
     on.secure(secure);
   });
+  return async (meanwhile) => {
+    clearTimeout(timer);
+    await meanwhile;
+    if (!over) timer = setTimeout(late, handshakeTimeoutMs);
+  };
 }

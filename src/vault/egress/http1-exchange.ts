@@ -146,7 +146,7 @@ export class Exchange implements Dispatcher.DispatchController {
   }
 
   drained(): void {
-    this.#upload?.resume();
+    this.#upload?.drained();
   }
 
   /** Reads what came. True when the answer is whole. Throws when it is not proper. */

@@ -5,7 +5,7 @@ import type { UpstreamRequest } from './http1-outgoing.ts';
 import { UpstreamConnection } from './http1-upstream.ts';
 
 export interface Http1PoolOptions {
-  /** Whether to wait before a connection is opened. */
+  /** Asked before each connection that is opened: what to wait for, if anything. */
   turn?: () => Promise<void> | undefined;
   /** Opens a connection. Rejects with why there is none. */
   dial: () => Promise<Socket>;
@@ -21,7 +21,7 @@ export class Http1Pool {
   readonly #all = new Set<UpstreamConnection>();
   /** The one that was used last is used next, so that those that are not needed end. */
   readonly #idle: UpstreamConnection[] = [];
-  readonly #waiting: Exchange[] = [];
+  #waiting: Exchange[] = [];
   #dialing = 0;
   #closed = false;
   #destroyed = false;
@@ -88,7 +88,8 @@ export class Http1Pool {
   }
 
   #dial(): void {
-    // Another connection may have become free meanwhile.
+    // Another connection may have become free meanwhile, or whoever waited have left.
+    this.#waiting = this.#waiting.filter(({ isOver }) => !isOver);
     if (this.#waiting.length < this.#dialing) {
       this.#dialing -= 1;
       return;

@@ -3,7 +3,7 @@ import { errors } from 'undici';
 import type { Lane } from './fair-queue.ts';
 import { type UpstreamRequest, writeEnd } from './http1-outgoing.ts';
 import { type Sink, writeJoined } from './joined-writes.ts';
-import { Brake, Pace } from './pace.ts';
+import { PacedStream } from './pace.ts';
 import { passedBy } from './young-garbage.ts';
 
 export interface UploadOptions {
@@ -25,10 +25,10 @@ export interface UploadOptions {
   onFailed(error: Error): void;
 }
 
-/** A body on its way up, as fast as the upstream takes it. */
+/** A body on its way up, as fast as its session's turns let it and the upstream takes it. */
 export interface Upload {
   /** The upstream takes more. */
-  resume(): void;
+  drained(): void;
   /** Sends no more; what was not read of the body is not wanted. */
   stop(): void;
 }
@@ -36,9 +36,7 @@ export interface Upload {
 /** Sends a body piece by piece, in chunks where its length is not known. */
 export function startUpload(options: UploadOptions): Upload {
   const { body, sink, isChunked, trailers, announcedBytes, onPiece, onSent, onFailed } = options;
-  const pace = new Pace(options.lane);
-  const brake = new Brake(body);
-  let drained: (() => void) | undefined;
+  const paced = new PacedStream(body, options.lane);
   let unsent = options.head;
   let bytes = 0;
   const onData = (piece: Buffer) => {
@@ -48,8 +46,8 @@ export function startUpload(options: UploadOptions): Upload {
       return onFailed(new errors.RequestContentLengthMismatchError());
     }
     onPiece(piece);
-    void pace.passed(piece.byteLength)?.then(brake.hold());
-    if (!send(piece)) drained ??= brake.hold();
+    paced.passed(piece.byteLength);
+    if (!send(piece)) paced.full();
   };
   const send = (piece: Buffer) => {
     if (unsent === '' && !isChunked) return writeJoined(sink, piece);
@@ -59,10 +57,6 @@ export function startUpload(options: UploadOptions): Upload {
     const isFree = writePiece(sink, piece, isChunked);
     sink.uncork();
     return isFree;
-  };
-  const resume = () => {
-    drained?.();
-    drained = undefined;
   };
   const onEnd = () => {
     if (announcedBytes !== undefined && bytes < announcedBytes) {
@@ -94,7 +88,7 @@ export function startUpload(options: UploadOptions): Upload {
   if (body.errored) onFailed(body.errored);
   else if (body.destroyed && !body.readableEnded) onClose();
   else if (body.readableEnded) onEnd();
-  return { resume, stop };
+  return { drained: () => paced.drained(), stop };
 }
 
 /** False when the upstream is to be waited for. */

@@ -122,7 +122,7 @@ export class Http2Exchange implements Dispatcher.DispatchController {
       onFailed: (error) => this.abort(error),
     });
     this.#upload = upload;
-    stream.on('drain', () => upload.resume());
+    stream.on('drain', () => upload.drained());
   }
 
   /** The body is whole; what follows it is judged before its end is sent. */

@@ -8,7 +8,7 @@ import type { Http1Pool } from './http1-pool.ts';
 import { Http2Exchange } from './http2-exchange.ts';
 
 export interface Http2PoolOptions {
-  /** Whether to wait before a connection is opened. */
+  /** Asked before each connection that is opened: what to wait for, if anything. */
   turn?: () => Promise<void> | undefined;
   /** Opens a connection on which HTTP/2 was offered. Rejects with why there is none. */
   dial: () => Promise<Socket>;
@@ -115,14 +115,24 @@ export class Http2Pool {
   }
 
   #dialMore(): void {
-    const { dial, maxConnections, turn } = this.#options;
+    const { maxConnections, turn } = this.#options;
     const taking = [...this.#all].filter(({ session }) => !session.closed && !session.destroyed);
     // One that has not said yet how many requests it takes may take these.
     const isEnough = taking.length >= maxConnections || taking.some(({ isKnown }) => !isKnown);
     if (this.#isDialing || isEnough) return;
     this.#isDialing = true;
     const wait = turn?.();
-    (wait ? wait.then(dial) : dial()).then(
+    if (wait) void wait.then(() => this.#dial());
+    else this.#dial();
+  }
+
+  #dial(): void {
+    this.#waiting = this.#waiting.filter(({ isOver }) => !isOver);
+    if (this.#waiting.length === 0) {
+      this.#isDialing = false;
+      return;
+    }
+    this.#options.dial().then(
       (socket) => {
         this.#isDialing = false;
         this.#connected(socket);

@@ -5,6 +5,11 @@ const onAccountBytes = 32 * 1024;
 /** A small piece costs as much as this many bytes. */
 const leastBytes = 1024;
 
+interface Stoppable {
+  pause(): unknown;
+  resume(): unknown;
+}
+
 /** Lets the pieces of one body go by in the turns of its session. */
 export class Pace {
   readonly #lane: Lane | undefined;
@@ -25,12 +30,12 @@ export class Pace {
   }
 }
 
-/** Stops a stream for as long as somebody has a reason for it. */
+/** Stops a stream for as long as somebody has a reason for it. Nobody else may stop it, or let it go on. */
 export class Brake {
-  readonly #stream: { pause(): unknown; resume(): unknown };
+  readonly #stream: Stoppable;
   #reasons = 0;
 
-  constructor(stream: { pause(): unknown; resume(): unknown }) {
+  constructor(stream: Stoppable) {
     this.#stream = stream;
   }
 
@@ -45,5 +50,46 @@ export class Brake {
       this.#reasons -= 1;
       if (this.#reasons === 0) this.#stream.resume();
     };
+  }
+}
+
+/** What stops a stream on its way to somebody: its session's turns, and whoever takes it slower than it comes. */
+export class PacedStream {
+  readonly #pace: Pace;
+  readonly #brake: Brake;
+  #drained: (() => void) | undefined;
+  #isWaiting = false;
+
+  constructor(stream: Stoppable, lane: Lane | undefined) {
+    this.#pace = new Pace(lane);
+    this.#brake = new Brake(stream);
+  }
+
+  /** Whether it waits for its turn. */
+  get isWaiting(): boolean {
+    return this.#isWaiting;
+  }
+
+  /** A piece came. */
+  passed(bytes: number): void {
+    const turn = this.#pace.passed(bytes);
+    if (!turn) return;
+    const goOn = this.#brake.hold();
+    this.#isWaiting = true;
+    void turn.then(() => {
+      this.#isWaiting = false;
+      goOn();
+    });
+  }
+
+  /** No more can be taken now. */
+  full(): void {
+    this.#drained ??= this.#brake.hold();
+  }
+
+  /** More can be taken. */
+  drained(): void {
+    this.#drained?.();
+    this.#drained = undefined;
   }
 }

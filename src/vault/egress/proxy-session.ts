@@ -15,9 +15,9 @@ const policyTtlMs = 1_000;
 const countEveryMs = 500;
 /** Of bodies at once, so that no session takes the room of all others. */
 const maxHeldBytes = 96 * 1024 * 1024;
-/** Connections that are told why they are turned away; more are just ended. */
+/** Connections that are kept until they are told why they are turned away; more are ended at once. */
 const maxLeaving = 256;
-/** Told at once, who opens one after the other would come back at once. */
+/** Ended at once, who opens one after the other would come back at once. */
 const tellAfterMs = 1_000;
 const leaveMs = 1_000;
 
@@ -187,6 +187,7 @@ export class ProxySession {
 
   async close(): Promise<void> {
     for (const close of this.#closers) close();
+    this.lane.close();
     for (const socket of [...this.#sockets, ...this.#leaving]) socket.destroy();
     await this.pools.destroy();
   }

@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net';
-import type { Duplex, Transform } from 'node:stream';
+import type { Duplex, Readable, Transform, Writable } from 'node:stream';
 import type { Lane } from './fair-queue.ts';
-import { Pace } from './pace.ts';
+import { PacedStream } from './pace.ts';
 import { passedBy } from './young-garbage.ts';
 
 const lingerMs = 2_000;
@@ -10,7 +10,9 @@ const silenceTimeoutMs = 15 * 60_000;
 /** No connection that nobody reads stays open for longer than this. */
 const maxLifeMs = 24 * 3_600_000;
 
-export interface RelayFilters {
+export interface RelayOptions {
+  /** In which both ways wait. */
+  lane?: Lane | undefined;
   /** Reads and changes what the client sends. An error of either ends both sides. */
   up?: Transform | undefined;
   /** The same of what the upstream sends. */
@@ -18,14 +20,14 @@ export interface RelayFilters {
 }
 
 /**
- * Passes bytes both ways, as fast as the other side takes them, until one side ends or breaks, and counts into
- * `bytes` what came. Resolves when both are closed, with the error of the filter that ended it, if one did.
+ * Passes bytes both ways, in the session's turns and as fast as the other side takes them, until one side ends or breaks,
+ * and counts into `bytes` what came. Resolves when both are closed, with the error of the filter that ended it, if one did.
  */
 export async function relay(
   client: Socket,
   upstream: Duplex,
   bytes: { up: number; down: number },
-  { up, down, lane }: RelayFilters & { lane?: Lane | undefined } = {},
+  { up, down, lane }: RelayOptions = {},
 ): Promise<Error | undefined> {
   let failure: Error | undefined;
   for (const filter of [up, down]) {
@@ -33,17 +35,17 @@ export async function relay(
       failure ??= error;
     });
   }
-  watch(client, up ?? upstream, lane, (count) => {
-    bytes.up += count;
-  });
-  watch(upstream, down ?? client, lane, (count) => {
-    bytes.down += count;
-  });
   // What has gone meanwhile says so no more.
   if (client.destroyed) upstream.destroy();
   if (upstream.destroyed) client.destroy();
-  join(client, upstream, up);
-  join(upstream, client, down);
+  const upwards = pour(client, filtered(client, up, upstream), lane, (count) => {
+    bytes.up += count;
+  });
+  const downwards = pour(upstream, filtered(upstream, down, client), lane, (count) => {
+    bytes.down += count;
+  });
+  join(client, upstream, downwards);
+  join(upstream, client, upwards);
   client.setTimeout(silenceTimeoutMs, () => client.destroy());
   const life = setTimeout(() => client.destroy(), maxLifeMs);
   life.unref();
@@ -52,23 +54,28 @@ export async function relay(
   return failure;
 }
 
-/** Counts what comes, and lets it wait its turn; while its reader is slower than that, it waits for its reader. */
-function watch(from: Duplex, to: Duplex, lane: Lane | undefined, add: (bytes: number) => void): void {
-  const pace = new Pace(lane);
+/** Passes what comes on, in its turns and as fast as it is taken, to its end. */
+export function pour(
+  from: Readable,
+  to: Writable,
+  lane: Lane | undefined,
+  count: (bytes: number) => void,
+): PacedStream {
+  const paced = new PacedStream(from, lane);
   from.on('data', (chunk: Buffer) => {
-    add(chunk.byteLength);
+    count(chunk.byteLength);
     passedBy(chunk.byteLength);
-    const turn = pace.passed(chunk.byteLength);
-    if (!turn) return;
-    from.pause();
-    void turn.then(() => {
-      if (!to.writableNeedDrain) from.resume();
-    });
+    paced.passed(chunk.byteLength);
+    if (!to.destroyed && !to.write(chunk)) paced.full();
   });
+  from.once('end', () => to.end());
+  to.on('drain', () => paced.drained());
+  from.resume();
+  return paced;
 }
 
 /** When one breaks, the other is broken too. */
-function join(from: Duplex, to: Duplex, filter: Transform | undefined): void {
+function join(from: Duplex, to: Duplex, back: PacedStream): void {
   const both = () => {
     from.destroy();
     to.destroy();
@@ -79,11 +86,22 @@ function join(from: Duplex, to: Duplex, filter: Transform | undefined): void {
   });
   // There is no half of such a connection: after one side has ended, the other has a moment for what is on its way.
   from.once('end', () => {
-    setTimeout(both, lingerMs).unref();
+    const timer = setTimeout(() => {
+      if (back.isWaiting) timer.refresh();
+      else both();
+    }, lingerMs).unref();
   });
-  if (!filter) return void from.pipe(to);
-  filter.once('error', both);
-  from.pipe(filter).pipe(to);
+}
+
+/** What is to be written to, so that it comes to its reader through the filter. */
+function filtered(from: Duplex, filter: Transform | undefined, to: Duplex): Writable {
+  if (!filter) return to;
+  filter.once('error', () => {
+    from.destroy();
+    to.destroy();
+  });
+  filter.pipe(to);
+  return filter;
 }
 
 /** Resolves when a stream is closed. */

@@ -107,9 +107,11 @@ export class RemoteProxy {
         return undefined;
       }
       if (owner.tunnel) return owner.tunnel;
+      // Its close was told already.
+      if (socket.destroyed) return undefined;
+      this.#leaves.get(`${socket.remoteAddress} ${socket.remotePort}`)?.();
       if (!session.admit(socket, true)) return undefined;
       owner.tunnel = newTunnel(session, '', 0, 'http');
-      this.#leaves.get(`${socket.remoteAddress} ${socket.remotePort}`)?.();
       return owner.tunnel;
     } catch (error) {
       this.#parts.logger.error({ err: error }, 'A request to the remote proxy failed.');

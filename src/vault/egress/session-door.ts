@@ -32,7 +32,10 @@ export async function serveRequest(
   tunnel.used = true;
   const start = startOf(parts, tunnel, method, url);
   const over = session.limits.enter();
-  if (over && session.lane.isCrowded) return void response.destroy();
+  if (over && session.lane.isCrowded) {
+    if (session.limits.isNotable(over)) recordRefusal(parts, start, over);
+    return void response.destroy();
+  }
   const turn = session.lane.take(costs.request);
   if (turn) await turn;
   if (over) {

@@ -92,6 +92,7 @@ export class SessionProxy {
     }
     const turn = port === 80 ? undefined : session.lane.take(costs.handshake);
     if (turn) await turn;
+    if (socket.destroyed) return;
     const context = port === 80 ? undefined : await session.authority.contextFor(host);
     if (socket.destroyed) return;
     socket.write('HTTP/1.1 200 Connection Established\r\n\r\n');

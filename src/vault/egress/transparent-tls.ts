@@ -32,10 +32,10 @@ export function acceptTls(
     }
     refusal = failed('tls.handshake', 'The TLS handshake did not come to its end.');
     const turn = session.lane.take(costs.handshake);
-    if (turn) await turn;
+    if (turn) await waitFor(turn);
     return session.authority.contextFor(host);
   };
-  handshake(
+  const waitFor = handshake(
     socket,
     {
       SNICallback: (named, done) => {

@@ -45,6 +45,7 @@ const maxHeaderBytes = 64 * 1024;
 export class UpstreamPools {
   readonly #pools = new Map<string, Pools>();
   readonly #options: PoolOptions;
+  #isDestroyed = false;
   /** In which whoever sends over these connections waits. */
   readonly lane: Lane | undefined;
 
@@ -100,6 +101,9 @@ export class UpstreamPools {
     const { resolve, connect } = this.#options;
     const turn = this.#turn(route, speech.raw);
     if (turn) await turn;
+    if (this.#isDestroyed) {
+      throw new RefusedError(failed('upstream.unreachable', 'Its session was closed meanwhile.'));
+    }
     try {
       if (route.kind === 'public') {
         return await dialPublic(route.host, resolve, connect, { ...speech, port: route.port });
@@ -115,6 +119,7 @@ export class UpstreamPools {
 
   /** Breaks every connection. */
   async destroy(): Promise<void> {
+    this.#isDestroyed = true;
     const all = [...this.#pools.values()];
     this.#pools.clear();
     for (const { http1, http2 } of all) {
@@ -124,7 +129,7 @@ export class UpstreamPools {
     await Promise.all(all.map(({ calls }) => calls?.destroy().catch(() => {})));
   }
 
-  /** Whether to wait before a connection is opened, which costs much where TLS is spoken on it. */
+  /** Its turn to open a connection, which costs much where TLS is spoken on it. */
   #turn(route: Route, isRaw = false): Promise<void> | undefined {
     const isPlain =
       isRaw || route.kind === 'socket' || (route.kind === 'mapped' && route.origin.protocol === 'http:');

@@ -10,7 +10,7 @@ import { recordRefusal } from './parts.ts';
 import type { Passage } from './pass-on.ts';
 import type { Redaction } from './redaction.ts';
 import { failed, malformed, RefusedError, rawRefusal, refuse } from './refusal.ts';
-import { closed, relay } from './relay.ts';
+import { closed, pour, relay } from './relay.ts';
 import type { RequestHead } from './request-gate.ts';
 import type { UpstreamPools } from './upstream-pools.ts';
 import { FrameFilter } from './websocket-frames.ts';
@@ -115,6 +115,10 @@ async function exchange(
 ): Promise<number> {
   const isSearched = down.active || up !== undefined;
   const upstream = await pools.dial(route);
+  if (client.destroyed) {
+    upstream.destroy();
+    throw new RefusedError(failed('client.gone', 'The client went away before the upstream was asked.'));
+  }
   const answer = await new Promise<{ response: IncomingMessage; tunnel?: Duplex; first?: Buffer }>(
     (resolve, reject) => {
       const request = sendRequest({
@@ -154,14 +158,14 @@ async function exchange(
       endWith(client);
       return status;
     }
-    response.on('data', (chunk: Buffer) => {
-      bytes.down += chunk.byteLength;
-    });
     response.once('close', () => {
       if (!response.complete) client.destroy();
     });
-    if (down.active) response.pipe(searching(down)).pipe(client);
-    else response.pipe(client);
+    const search = down.active ? searching(down) : undefined;
+    pour(response, search ?? client, pools.lane, (count) => {
+      bytes.down += count;
+    });
+    search?.pipe(client);
     await closed(client);
     upstream.destroy();
     return status;
