@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { setPriority, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { defaults, type EgressLimits } from '../src/config.ts';
 import { issueCertificate } from './egress/certificate.ts';
 import { openEgressDatabase } from './egress/database.ts';
 import { startEgressHelper } from './egress/egress-helper.ts';
@@ -14,6 +15,8 @@ const calmSessions = 8;
 /** Of the proxy's processor: what all that keep a steady pace take together, on whatever machine this is. */
 const calmShare = 0.1;
 const maxPerSecond = 200;
+/** Of the proxy's processor, for a request on the machine that the default limits were measured on. */
+const usualSecondsEach = 60e-6;
 const warmUpMs = 2_000;
 const leastPriority = 19;
 
@@ -40,11 +43,31 @@ interface Run {
 }
 
 /**
- * Sessions at a steady pace, alone and while another one floods, under the limits that are the default. The one that
- * floods and its upstream are processes of their own, which come after all others on the machine: it is the proxy that
- * is measured, not the scheduler.
+ * Sessions at a steady pace, alone and while another one floods, under the limits that are the default; on a machine
+ * so slow that a flood within them takes much of it, once more under limits that are the same part of it as the
+ * defaults are of a quicker one. The one that floods and its upstream are processes of their own, which come after all
+ * others on the machine: it is the proxy that is measured, not the scheduler.
  */
 export async function measureFlood(rounds: number, durationMs: number): Promise<Row[]> {
+  const { maxRequestsPerSecond, maxConnectionsPerSecond } = defaults.egress;
+  const { rows, secondsEach } = await measureUnder(defaults.egress, rounds, durationMs);
+  const scale = usualSecondsEach / secondsEach;
+  if (scale > 0.5) return rows;
+  const limits = {
+    ...defaults.egress,
+    maxRequestsPerSecond: Math.ceil(maxRequestsPerSecond * scale),
+    maxConnectionsPerSecond: Math.ceil(maxConnectionsPerSecond * scale),
+  };
+  const under = `under limits of ${limits.maxRequestsPerSecond} requests and ${limits.maxConnectionsPerSecond} connections per second: `;
+  const scaled = await measureUnder(limits, rounds, durationMs);
+  return [...rows, ...scaled.rows.map(({ what, numbers }) => ({ what: under + what, numbers }))];
+}
+
+async function measureUnder(
+  limits: EgressLimits,
+  rounds: number,
+  durationMs: number,
+): Promise<{ rows: Row[]; secondsEach: number }> {
   const folder = mkdtempSync(join(tmpdir(), 'tagalong-bench-'));
   const token = randomBytes(24).toString('base64url');
   const certificate = await issueCertificate([quickHost, nodeHost]);
@@ -54,7 +77,7 @@ export async function measureFlood(rounds: number, durationMs: number): Promise<
   const { key, certificate: chain } = certificate;
   const { port } = await flooded.ask<{ port: number }>({ key, certificate: chain, token });
   const { helper, doors } = await startEgressHelper({
-    ...{ folder, certificate, database, sessions: database.sessions },
+    ...{ folder, certificate, database, sessions: database.sessions, limits },
     upstream: { ports: { ...upstream.ports, [nodeHost]: port } },
   });
   const calm = Array.from({ length: calmSessions }, () => startHelper('load.ts', 0));
@@ -76,8 +99,8 @@ export async function measureFlood(rounds: number, durationMs: number): Promise<
     for (const flood of floods) await Promise.all([runCalm(20, warmUpMs), runFlood(flood, warmUpMs)]);
     const before = processorSeconds(helper.pid);
     await runCalm(100, warmUpMs);
-    const each = (processorSeconds(helper.pid) - before) / ((100 * calmSessions * warmUpMs) / 1000);
-    const perSecond = Math.min(maxPerSecond, Math.max(1, Math.round(calmShare / each / calmSessions)));
+    const secondsEach = (processorSeconds(helper.pid) - before) / ((100 * calmSessions * warmUpMs) / 1000);
+    const perSecond = Math.min(maxPerSecond, Math.max(1, Math.round(calmShare / secondsEach / calmSessions)));
     const alone: Run[] = [];
     const beside = floods.map((flood) => ({ flood, calm: [] as Run[], flooding: [] as Run[] }));
     for (let round = 0; round < rounds; round++) {
@@ -89,13 +112,14 @@ export async function measureFlood(rounds: number, durationMs: number): Promise<
       }
     }
     const what = `${calmSessions} sessions at ${perSecond} requests per second each`;
-    return [
+    const rows = [
       { what: `${what}, alone`, numbers: numbersOf(alone, alone) },
       ...beside.flatMap(({ flood, calm, flooding }) => [
         { what: `${what}, while one ${flood.name}`, numbers: numbersOf(calm, alone) },
         { what: `the one that ${flood.name}`, numbers: numbersOf(flooding) },
       ]),
     ];
+    return { rows, secondsEach };
   } finally {
     for (const each of [...calm, flooder, helper, flooded]) each.stop();
     upstream.stop();
