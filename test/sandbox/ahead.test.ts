@@ -99,13 +99,17 @@ test('one that was killed while it waited is given to nobody', async () => {
 test('a session with other limits makes its own, under which it then is', async () => {
   for (;;) {
     const [ready = 0] = bootstraps();
-    const { stdout } = await harness.run(
-      'ulimit -n',
-      session({ limits: { ...sized, maxOpenFiles: 123, workspaceBytes: 32 << 20 } }),
-    );
-    expect(stdout).toBe('123\n');
-    // One that was seen may have been about to end; the test's own time is the bound.
-    if (bootstraps().includes(ready)) break;
+    // One that is seen may not be ready yet.
+    await new Promise((resolve) => setTimeout(resolve, 1_000));
+    const others = session({ limits: { ...sized, maxOpenFiles: 123, workspaceBytes: 32 << 20 } });
+    const other = await harness.port.open(harness.spec(['/bin/bash', '-c', 'ulimit -n'], others));
+    expect((await finish(other)).stdout).toBe('123\n');
+    expect(other.pid).not.toBe(ready);
+    const usual = await harness.port.open(harness.spec(['/bin/true'], session()));
+    await finish(usual);
+    // It was ready if the next one gets it; the test's own time is the bound.
+    if (usual.pid === ready) break;
+    await until(() => bootstraps().length === 1);
   }
 });
 
