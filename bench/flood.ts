@@ -9,7 +9,7 @@ import { startEgressHelper } from './egress/egress-helper.ts';
 import type { LoadResult } from './egress/load.ts';
 import { processorSeconds, startHelper } from './egress/process.ts';
 import { nodeHost, quickHost, startUpstreams } from './egress/upstream.ts';
-import { median, type Row } from './table.ts';
+import { median, quantile, type Row } from './table.ts';
 
 const calmSessions = 8;
 /** Of the proxy's processor: what all that keep a steady pace take together, on whatever machine this is. */
@@ -130,9 +130,11 @@ async function measureUnder(
 
 function together(results: readonly LoadResult[]): Run {
   const times = results.flatMap(({ timesUs }) => timesUs ?? []).sort((a, b) => a - b);
-  const at = (share: number) => times[Math.floor((times.length - 1) * share)] ?? Number.NaN;
   const sum = (field: 'perSecond' | 'refused') => results.reduce((total, each) => total + each[field], 0);
-  return { perSecond: sum('perSecond'), p50Us: at(0.5), p99Us: at(0.99), refused: sum('refused') };
+  return {
+    ...{ perSecond: sum('perSecond'), refused: sum('refused') },
+    ...{ p50Us: quantile(times, 0.5), p99Us: quantile(times, 0.99) },
+  };
 }
 
 /** In the middle of all rounds; beside the same of those who were alone. */

@@ -1,6 +1,7 @@
 import { createHmac } from 'node:crypto';
 import { connect, type Socket } from 'node:net';
 import { answerOrders } from './orders.ts';
+import { quantile } from './table.ts';
 
 /** One run of the load generator: signed Slack deliveries, each new, over so many connections, one after the other. */
 export interface LoadOrder {
@@ -88,13 +89,12 @@ export async function runLoad(order: LoadOrder): Promise<LoadResult> {
   );
   const seconds = (performance.now() - started) / 1000;
   latencies.sort((a, b) => a - b);
-  const at = (share: number) => latencies[Math.floor((latencies.length - 1) * share)] ?? Number.NaN;
   return {
     acknowledged: latencies.length,
     refused,
     perSecond: latencies.length / seconds,
-    p50Ms: at(0.5),
-    p99Ms: at(0.99),
+    p50Ms: quantile(latencies, 0.5),
+    p99Ms: quantile(latencies, 0.99),
   };
 }
 

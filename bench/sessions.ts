@@ -1,7 +1,7 @@
 import type { Sandbox } from '../src/sandbox/sandbox.ts';
 import { memoryMib, shareKib } from './egress/process.ts';
 import { allLimits, firstOutput, openSandboxBench } from './sandboxes.ts';
-import { median, type Row } from './table.ts';
+import { median, quantile, type Row } from './table.ts';
 
 const atOnce = 4;
 
@@ -44,7 +44,7 @@ export async function measureSessions(count: number): Promise<Row[]> {
         what: `${count} sessions, ${atOnce} starting at once`,
         numbers: {
           p50: ms(median(sorted)),
-          p99: ms(sorted[Math.floor((sorted.length - 1) * 0.99)] ?? Number.NaN),
+          p99: ms(quantile(sorted, 0.99)),
           'all of them': ms(allMs),
           'egress KiB each': egressKib.toFixed(0),
           'sandbox KiB each': sandboxKib.toFixed(0),

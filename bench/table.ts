@@ -20,8 +20,15 @@ export function printTable(rows: readonly Row[]): void {
   console.log([line(head), rule, ...rest.map(line)].join('\n'));
 }
 
+/** What so great a share of them, of the smallest first, does not exceed. */
+export function quantile(sorted: readonly number[], share: number): number {
+  return sorted[Math.floor((sorted.length - 1) * share)] ?? Number.NaN;
+}
+
 /** The middle one; of an even number the lower of the two. */
 export function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[Math.floor((sorted.length - 1) / 2)] ?? Number.NaN;
+  return quantile(
+    [...values].sort((a, b) => a - b),
+    0.5,
+  );
 }

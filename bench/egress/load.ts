@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { answerOrders } from '../orders.ts';
+import { quantile } from '../table.ts';
 import { Connection, type Door } from './connection.ts';
 
 /** One run of the load generator. */
@@ -122,9 +123,9 @@ export async function runLoad(order: LoadOrder): Promise<LoadResult> {
   }
   const seconds = (performance.now() - started) / 1000;
   times.sort((a, b) => a - b);
-  const at = (share: number) => times[Math.floor((times.length - 1) * share)] ?? Number.NaN;
   return {
-    ...{ perSecond: times.length / seconds, p50Us: at(0.5), p99Us: at(0.99), count, refused },
+    ...{ perSecond: times.length / seconds, p50Us: quantile(times, 0.5), p99Us: quantile(times, 0.99) },
+    ...{ count, refused },
     ...(isSteady ? { timesUs: times } : {}),
   };
 }

@@ -9,7 +9,13 @@ import { overHttp2, wantsHttp2 } from './http2-upstream.ts';
 import { endWith } from './last-words.ts';
 import { listedPassage } from './listed-passage.ts';
 import { modelPassage } from './model-passage.ts';
-import { answerRefusal, type EgressParts, recordRefusal, requireRecorder } from './parts.ts';
+import {
+  answerRefusal,
+  type EgressParts,
+  type RecordStart,
+  recordRefusal,
+  requireRecorder,
+} from './parts.ts';
 import { type PassageResult, passOn } from './pass-on.ts';
 import { privateHeaders } from './protocol.ts';
 import { providerPassage } from './provider-passage.ts';
@@ -33,14 +39,14 @@ export async function serveRequest(
   const start = startOf(parts, tunnel, method, url);
   const over = session.limits.enter();
   if (over && session.lane.isCrowded) {
-    if (session.limits.isNotable(over)) recordRefusal(parts, start, over);
+    recordOver(parts, tunnel, start, over);
     return void response.destroy();
   }
   const turn = session.lane.take(costs.request);
   if (turn) await turn;
   if (over) {
     answerRefusal(response, over);
-    if (session.limits.isNotable(over)) recordRefusal(parts, start, over);
+    recordOver(parts, tunnel, start, over);
     return;
   }
   try {
@@ -93,7 +99,7 @@ export async function serveUpgrade(
   if (turn) await turn;
   if (over) {
     endWith(socket, rawRefusal(over));
-    if (session.limits.isNotable(over)) recordRefusal(parts, start, over);
+    recordOver(parts, tunnel, start, over);
     return;
   }
   try {
@@ -131,6 +137,11 @@ export async function serveUpgrade(
   } finally {
     session.limits.leave();
   }
+}
+
+/** What is beyond a limit is recorded once per second. */
+function recordOver(parts: EgressParts, { session }: Tunnel, start: RecordStart, over: Refusal): void {
+  if (session.limits.isNotable(over)) recordRefusal(parts, start, over);
 }
 
 function refusalOf(parts: EgressParts, error: unknown): Refusal {
