@@ -5,6 +5,7 @@
  * ahead.
  */
 import { join } from 'node:path';
+import { finished } from 'node:stream/promises';
 import { pino } from 'pino';
 import { createBubblewrapSandbox } from '../../src/sandbox/bubblewrap.ts';
 import { sessionUid } from '../../src/sandbox/uids.ts';
@@ -34,6 +35,7 @@ const sandbox = await port.open({
 });
 process.stdout.write(`pid ${sandbox.pid}\n`);
 sandbox.stdout.pipe(process.stdout);
-const { reason } = await sandbox.closed;
+// It has ended before all that it wrote is read.
+const [{ reason }] = await Promise.all([sandbox.closed, finished(sandbox.stdout, { writable: false })]);
 if (workspaceBytes > 0) process.stdout.write(`${sandbox.enforced.workspace}: ${reason}\n`);
 process.exit(0);
