@@ -1,6 +1,6 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { compileCacheArguments } from '../../src/store/compile-cache.ts';
+import { compileCacheEnvironment } from '../../src/store/compile-cache.ts';
 import { egressNodeOptions } from '../../src/vault/egress/child.ts';
 import type { EgressStart } from '../../src/vault/egress/protocol.ts';
 import type { UpstreamCertificate } from './certificate.ts';
@@ -34,8 +34,8 @@ export async function startEgressHelper({
   const authority = join(folder, 'authority.pem');
   writeFileSync(authority, certificate.authority);
   const helper = startHelper('egress-server.ts', 1, {
-    nodeOptions: [...egressNodeOptions, ...compileCacheArguments, ...nodeOptions],
-    env: { NODE_EXTRA_CA_CERTS: authority },
+    nodeOptions: [...egressNodeOptions, ...nodeOptions],
+    env: { ...compileCacheEnvironment, NODE_EXTRA_CA_CERTS: authority },
   });
   const { doors } = await helper.ask<{ doors: { port: number; ca: string }[] }>({
     start: {

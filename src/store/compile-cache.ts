@@ -1,8 +1,10 @@
 import { enableCompileCache } from 'node:module';
 import { fileURLToPath } from 'node:url';
 
-/** What a process of ours is started with so that this module runs before its program is loaded. */
-export const compileCacheArguments = ['--import', import.meta.url];
-
 // Ours and not the system's temporary folder, where others could leave code for us. Without it, starting takes longer.
-enableCompileCache(fileURLToPath(new URL('../../node_modules/.cache/tagalong', import.meta.url)));
+const folder = fileURLToPath(new URL('../../node_modules/.cache/tagalong', import.meta.url));
+
+/** With this in its environment a process of ours finds what was compiled before, from its first module on. */
+export const compileCacheEnvironment = { NODE_COMPILE_CACHE: folder };
+
+enableCompileCache(folder);

@@ -1,6 +1,6 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { compileCacheArguments } from '../store/compile-cache.ts';
+import { compileCacheEnvironment } from '../store/compile-cache.ts';
 import { type FromWorkplace, fromWorkplace, type ToWorkplace } from './messages.ts';
 import type { WebhookUrls, WorkplaceCredentials, WorkplaceUpstreams } from './workplace.ts';
 
@@ -34,12 +34,11 @@ export interface WorkplaceHandle {
 const startTimeoutMs = 20_000;
 const stopTimeoutMs = 3_000;
 
-/** Starts the workplace as a process of its own with an empty environment. Rejects when it cannot start. */
+/** Starts the workplace as a process of its own, with nothing of our environment. Rejects when it cannot start. */
 export async function startWorkplaceProcess(options: WorkplaceProcessOptions): Promise<WorkplaceHandle> {
   const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
   const child = fork(fileURLToPath(new URL(`./main.${extension}`, import.meta.url)), [], {
-    env: {},
-    execArgv: compileCacheArguments,
+    env: compileCacheEnvironment,
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
   });
   const exited = new Promise<number | null>((resolve) => child.once('exit', (code) => resolve(code)));

@@ -343,7 +343,7 @@ export const defences: readonly Defence[] = [
   {
     name: 'what a session asks for in masses waits',
     file: 'src/vault/egress/fair-queue.ts',
-    text: 'if (this.isWaiting || this.#left <= 0) return false;',
+    text: 'if (this.#left <= 0) return (isBody || this.#queue.isOwn(now)) && this.#queue.spares(cost);',
     without: '',
     test: 'test/vault/limits.test.ts',
     title: 'who asks for little is not behind all that another session asks for in masses',

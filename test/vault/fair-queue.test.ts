@@ -33,6 +33,11 @@ async function pass(): Promise<boolean> {
   return run !== undefined;
 }
 
+/** Two other sessions are there, and do little. */
+function company(): void {
+  for (let i = 0; i < 2; i++) void queue.lane().take(costs.request);
+}
+
 /** Takes all that a session may have at once. */
 function spend(lane: Lane): void {
   while (!lane.take(costs.request));
@@ -50,6 +55,7 @@ describe('the turns of sessions', () => {
   });
 
   it('lets masses wait, one small request in a pass, and whoever comes with little does not wait for them', async () => {
+    company();
     const flood = queue.lane();
     const calm = queue.lane();
     for (let i = 0; i < 100; i++) ask(flood, 'flood');
@@ -74,7 +80,37 @@ describe('the turns of sessions', () => {
     expect(done.join(' ')).toBe('a0 b0 c0 a1 b1 c1 a2 b2 c2 a3 b3 c3');
   });
 
+  it('starts much in a pass while nobody else is there, and little again once somebody is', async () => {
+    const lane = queue.lane();
+    now += 5_000;
+    spend(lane);
+    while (await pass());
+    done = [];
+    for (let i = 0; i < 12; i++) ask(lane, 'own');
+    expect(done).toHaveLength(12);
+    for (let i = 0; i < 100; i++) ask(lane, 'own');
+    const before = done.length;
+    await pass();
+    expect(done.length - before).toBeGreaterThan(16);
+    expect(done.length - before).toBeLessThan(64);
+    ask(queue.lane(), 'other');
+    ask(lane, 'own');
+    done = [];
+    for (let i = 0; i < 10; i++) await pass();
+    expect(done.length).toBeLessThanOrEqual(10);
+    now += 5_000;
+    while (await pass());
+    done = [];
+    spend(lane);
+    for (let i = 0; i < 100; i++) ask(lane, 'own');
+    await pass();
+    await pass();
+    expect(done.length).toBeGreaterThan(20);
+    while (await pass());
+  });
+
   it('starts the more beside others the less it costs, and never nothing', async () => {
+    company();
     const flood = queue.lane();
     spend(flood);
     while (await pass());
@@ -131,6 +167,7 @@ describe('the turns of sessions', () => {
   });
 
   it('gives back with time what was taken, and saves nothing up beyond that', async () => {
+    company();
     const lane = queue.lane();
     spend(lane);
     while (await pass());
@@ -141,6 +178,7 @@ describe('the turns of sessions', () => {
     while (await pass());
     done = [];
     now += 3_600_000;
+    company();
     for (let i = 0; i < 100; i++) ask(lane, `${i}`);
     expect(done.length).toBeLessThan(50);
   });

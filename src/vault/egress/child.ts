@@ -2,7 +2,7 @@ import { type ChildProcess, type SendHandle, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import type { Logger } from 'pino';
-import { compileCacheArguments } from '../../store/compile-cache.ts';
+import { compileCacheEnvironment } from '../../store/compile-cache.ts';
 import type { EgressAnswers, EgressRequest, FromEgress, ToEgress } from './messages.ts';
 import type { EgressStart, ListenerHandle } from './protocol.ts';
 
@@ -38,10 +38,10 @@ export class EgressChild {
   #nextId = 1;
   #gone = false;
 
-  /** Starts it, with an empty environment, and sends what it needs to know. `ready` rejects when it ends before. */
+  /** Starts it, with nothing of our environment, and sends what it needs to know. `ready` rejects when it ends before. */
   constructor(entry: string, start: Omit<EgressStart, 'type'>, logger: Logger) {
-    const child = spawn(process.execPath, [...egressNodeOptions, ...compileCacheArguments, entry], {
-      env: {},
+    const child = spawn(process.execPath, [...egressNodeOptions, entry], {
+      env: compileCacheEnvironment,
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     });
     this.#process = child;

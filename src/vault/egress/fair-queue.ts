@@ -15,8 +15,11 @@ const perIdlePass = 1;
 const shareBeside = 0.25;
 /** Of bodies, what goes by in a pass without waiting: one stream shall not stop for each of its pieces. */
 const bodiesPerPass = 2;
-/** The same while nobody else is there who would wait for it. */
-const bodiesPerOwnPass = 64;
+/**
+ * Of everything, while nobody else is there who would wait for it, where one piece in each pass would make it half as
+ * dear again. Whoever comes anew waits for this much once.
+ */
+const perOwnPass = 32;
 const nobodyElseMs = 1_000;
 /** In one line, more than there should ever be. */
 const maxWaiting = 1_024;
@@ -48,7 +51,7 @@ export class FairQueue {
   /** Taken at once since the last pass. */
   #taken = 0;
   #left = 0;
-  #spare = bodiesPerOwnPass;
+  #spare = perOwnPass;
   #last: Lane | undefined;
   #sharedAt = Number.NEGATIVE_INFINITY;
 
@@ -66,7 +69,7 @@ export class FairQueue {
 
   /** Takes note that a session does something. */
   seen(lane: Lane, now: number): void {
-    if (lane !== this.#last) this.#sharedAt = now;
+    if (this.#last && lane !== this.#last) this.#sharedAt = now;
     this.#last = lane;
   }
 
@@ -86,11 +89,17 @@ export class FairQueue {
     this.#lanes.delete(lane);
   }
 
-  /** Whether something of a body may still go by in this pass. */
+  /** Whether nobody but the one that does something now has done anything lately. */
+  isOwn(now: number): boolean {
+    return now - this.#sharedAt >= nobodyElseMs;
+  }
+
+  /** Whether more may still be done in this pass without waiting. */
   spares(cost: number): boolean {
     if (this.#spare <= 0) return false;
     this.#spare -= cost;
-    this.#schedule();
+    // Not for each of them: a pass that is asked for costs the loop one more look at the system.
+    if (this.#spare < perOwnPass / 2) this.#schedule();
     return true;
   }
 
@@ -103,10 +112,11 @@ export class FairQueue {
 
   #pass(): void {
     this.#isDue = false;
-    const isShared = this.now - this.#sharedAt < nobodyElseMs;
-    this.#spare = isShared ? bodiesPerPass : bodiesPerOwnPass;
-    this.#left =
-      this.#taken > 0 ? Math.min(perIdlePass, this.#left + this.#taken * shareBeside) : perIdlePass;
+    const isOwn = this.isOwn(this.now);
+    this.#spare = isOwn ? perOwnPass : bodiesPerPass;
+    if (isOwn) this.#left = perOwnPass;
+    else if (this.#taken === 0) this.#left = perIdlePass;
+    else this.#left = Math.min(perIdlePass, this.#left + this.#taken * shareBeside);
     while (this.#left > 0) {
       const lane = this.#next();
       if (!lane) return;
@@ -157,14 +167,13 @@ export class Lane {
 
   /** Undefined when the work can be done now; else resolves when it is its turn. */
   take(cost: number): Promise<void> | undefined {
-    return this.#isFree(cost) ? undefined : this.#wait(cost);
+    return this.#isFree(cost, false) ? undefined : this.#wait(cost);
   }
 
   /** The same of a part of a body. */
   takeBody(bytes: number): Promise<void> | undefined {
     const cost = bytes / bytesPerCost;
-    const isFree = this.#isFree(cost) || (!this.isWaiting && this.#queue.spares(cost));
-    return isFree ? undefined : this.#wait(cost);
+    return this.#isFree(cost, true) ? undefined : this.#wait(cost);
   }
 
   /** Lets the first go that waits. Gives what it costs. */
@@ -182,13 +191,14 @@ export class Lane {
     for (const { go } of this.#waiting.splice(0)) go();
   }
 
-  #isFree(cost: number): boolean {
+  #isFree(cost: number, isBody: boolean): boolean {
     if (this.#isClosed) return true;
     const { now } = this.#queue;
     this.#queue.seen(this, now);
     this.#left = Math.min(laneAtOnce, this.#left + (now - this.#at) * lanePerMs);
     this.#at = now;
-    if (this.isWaiting || this.#left <= 0) return false;
+    if (this.isWaiting) return false;
+    if (this.#left <= 0) return (isBody || this.#queue.isOwn(now)) && this.#queue.spares(cost);
     this.#left -= cost;
     this.#queue.took(cost);
     return true;
