@@ -95,6 +95,12 @@ async function measureUnder(
   };
   const runFlood = async ({ connections, path = '/small' }: Flood, forMs = durationMs): Promise<Run> =>
     flooder.ask<LoadResult>({ ...order(0, nodeHost, forMs), connections, path, isFlood: true });
+  /** As much between the same two processes, and none of it through the proxy: what the machine itself makes of it. */
+  const runPast = async ({ connections, path = '/small' }: Flood, perSecond: number): Promise<Run> =>
+    flooder.ask<LoadResult>({
+      ...order(0, nodeHost, durationMs),
+      ...{ door: { port, ca: certificate.authority, connect: false }, token, connections, path, perSecond },
+    });
   try {
     for (const flood of floods) await Promise.all([runCalm(20, warmUpMs), runFlood(flood, warmUpMs)]);
     const before = processorSeconds(helper.pid);
@@ -102,20 +108,26 @@ async function measureUnder(
     const secondsEach = (processorSeconds(helper.pid) - before) / ((100 * calmSessions * warmUpMs) / 1000);
     const perSecond = Math.min(maxPerSecond, Math.max(1, Math.round(calmShare / secondsEach / calmSessions)));
     const alone: Run[] = [];
-    const beside = floods.map((flood) => ({ flood, calm: [] as Run[], flooding: [] as Run[] }));
+    const beside = floods.map((flood) => ({
+      flood,
+      ...{ calm: [] as Run[], flooding: [] as Run[], calmPast: [] as Run[] },
+    }));
     for (let round = 0; round < rounds; round++) {
-      alone.push(await runCalm(perSecond));
-      for (const results of beside) {
-        const [quiet, flooding] = await Promise.all([runCalm(perSecond), runFlood(results.flood)]);
-        results.calm.push(quiet);
-        results.flooding.push(flooding);
+      for (const { flood, calm, flooding, calmPast } of beside) {
+        alone.push(await runCalm(perSecond));
+        const [quiet, through] = await Promise.all([runCalm(perSecond), runFlood(flood)]);
+        const [past] = await Promise.all([runCalm(perSecond), runPast(flood, through.perSecond)]);
+        calm.push(quiet);
+        flooding.push(through);
+        calmPast.push(past);
       }
     }
     const what = `${calmSessions} sessions at ${perSecond} requests per second each`;
     const rows = [
       { what: `${what}, alone`, numbers: numbersOf(alone, alone) },
-      ...beside.flatMap(({ flood, calm, flooding }) => [
+      ...beside.flatMap(({ flood, calm, flooding, calmPast }) => [
         { what: `${what}, while one ${flood.name}`, numbers: numbersOf(calm, alone) },
+        { what: `${what}, while as much goes past the proxy`, numbers: numbersOf(calmPast, alone) },
         { what: `the one that ${flood.name}`, numbers: numbersOf(flooding) },
       ]),
     ];

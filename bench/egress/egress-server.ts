@@ -1,5 +1,6 @@
 import { createServer } from 'node:net';
 import { pino } from 'pino';
+import { lowerBackgroundThreads } from '../../src/vault/egress/background-threads.ts';
 import { systemConnect } from '../../src/vault/egress/dialing.ts';
 import { Egress } from '../../src/vault/egress/egress.ts';
 import type { EgressStart } from '../../src/vault/egress/protocol.ts';
@@ -14,6 +15,8 @@ export interface EgressOrder {
 
 /** A public address, so that what is resolved passes the check that it always passes. */
 const address = '93.184.216.34';
+
+lowerBackgroundThreads();
 
 /**
  * The egress process with everything on. Names resolve to one public address, and that is dialled at loopback; its

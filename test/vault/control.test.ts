@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -70,6 +70,18 @@ describe('the egress process under its control', () => {
     expect((await ask(door)).stdout).toBe('{"ok":true}');
     expect(upstream.seen.at(-1)?.headers['x-api-key']).toBe('sk-ant-operator');
     expect(await control.health()).toEqual({ ok: true, message: 'The egress process serves 1 session.' });
+  });
+
+  it('lets its threads in the background come after the one that serves', () => {
+    const niceOf = (id: string): number => {
+      const stat = readFileSync(`/proc/${control.pid}/task/${id}/stat`, 'utf8');
+      return Number(stat.slice(stat.lastIndexOf(')')).split(' ')[17]);
+    };
+    const nameOf = (id: string) => readFileSync(`/proc/${control.pid}/task/${id}/comm`, 'utf8').trim();
+    const workers = readdirSync(`/proc/${control.pid}/task`).filter((id) => nameOf(id) === 'V8Worker');
+    expect(workers.length).toBeGreaterThan(0);
+    const most = Math.min(19, niceOf(String(control.pid)) + 10);
+    expect(workers.map(niceOf)).toEqual(workers.map(() => most));
   });
 
   it('has nothing of our environment and no secret in its arguments', () => {

@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
 import { createLogger } from '../../store/logger.ts';
+import { lowerBackgroundThreads } from './background-threads.ts';
 import { Egress } from './egress.ts';
 import type { GitNeeds } from './git-door.ts';
 import type { EgressRequest, FromEgress, ToEgress } from './messages.ts';
@@ -11,6 +12,7 @@ import type { RequestNeeds, WritersIn } from './provider-door.ts';
  * the worker is gone, then writes what is left to write and exits.
  */
 export function runEgressProcess(needs: RequestNeeds, writersIn: WritersIn, git?: GitNeeds): void {
+  lowerBackgroundThreads();
   const logger = createLogger({ level: 'info', name: 'egress', descriptor: 1 });
   let starting: Promise<Egress> | undefined;
   let stopping = false;
