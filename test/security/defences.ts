@@ -349,6 +349,22 @@ export const defences: readonly Defence[] = [
     title: 'who asks for little is not behind all that another session asks for in masses',
   },
   {
+    name: 'a model request does not hold millions of values',
+    file: 'src/vault/egress/model-body.ts',
+    text: 'if (holdsMoreValues(bytes, maxValues)) {',
+    without: 'if (holdsMoreValues(bytes, Number.POSITIVE_INFINITY)) {',
+    test: 'test/vault/json-bodies.test.ts',
+    title: 'may not hold millions of values, which would take seconds and hundreds of MiB to read',
+  },
+  {
+    name: 'large JSON is read beside the loop',
+    file: 'src/vault/egress/json-bodies.ts',
+    text: 'return bytes.byteLength <= maxOwnBytes && !holdsMoreValues(bytes, maxOwnValues);',
+    without: 'return bytes.byteLength >= 0;',
+    test: 'test/vault/json-bodies.test.ts',
+    title: 'let the loop go on while a large one is read',
+  },
+  {
     name: 'large bodies wait',
     file: 'src/vault/egress/pace.ts',
     text: 'if (this.#unpaidBytes < onAccountBytes) return undefined;',

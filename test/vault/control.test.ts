@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -70,6 +70,24 @@ describe('the egress process under its control', () => {
     expect((await ask(door)).stdout).toBe('{"ok":true}');
     expect(upstream.seen.at(-1)?.headers['x-api-key']).toBe('sk-ant-operator');
     expect(await control.health()).toEqual({ ok: true, message: 'The egress process serves 1 session.' });
+  });
+
+  it('passes a long conversation on as it was written, and refuses one that would take seconds to read', async () => {
+    const content = 'a long word with "quotes", é and 日本. '.repeat(2_000);
+    const messages = Array.from({ length: 100 }, (_, at) => ({
+      role: at % 2 ? 'assistant' : 'user',
+      content,
+    }));
+    const file = join(folder, 'conversation.json');
+    const send = () => curl(door, 'https://api.anthropic.com/v1/messages', '-d', `@${file}`);
+    const conversation = JSON.stringify({ model: 'claude', messages });
+    writeFileSync(file, conversation);
+    expect((await send()).stdout).toBe('{"ok":true}');
+    expect(upstream.seen.at(-1)?.headers['content-length']).toBe(`${Buffer.byteLength(conversation)}`);
+    expect(upstream.seen.at(-1)?.body === conversation).toBe(true);
+
+    writeFileSync(file, `{"model":"claude","messages":[${Array(2_000_000).fill('{}').join(',')}]}`);
+    expect((await send()).stdout).toContain('may hold at most 250000 values');
   });
 
   it('lets its threads in the background come after the one that serves', () => {

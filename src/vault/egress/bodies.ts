@@ -1,4 +1,6 @@
 import { PassThrough, type Readable } from 'node:stream';
+import type { Lane } from './fair-queue.ts';
+import { Pace } from './pace.ts';
 import { failed, malformed, RefusedError, refuse } from './refusal.ts';
 
 /** Bounds the bytes of bodies that are held in memory. */
@@ -53,8 +55,11 @@ export function noRoom(): RefusedError {
 export interface IncomingBody {
   /** As it comes. */
   stream(): Readable;
-  /** Whole. Rejects with a RefusedError when it is larger, breaks off, or does not fit the budget. */
-  readAll(maxBytes: number, budget: BodyBudget): Promise<Buffer>;
+  /**
+   * Whole, in the turns of its session where a lane is given. Rejects with a RefusedError when it is larger, breaks off,
+   * or does not fit the budget.
+   */
+  readAll(maxBytes: number, budget: BodyBudget, lane?: Lane): Promise<Buffer>;
   /** The fields after it as they came, names and values in turn. None are there before its end. */
   trailers(): readonly string[];
 }
@@ -76,15 +81,24 @@ export function incomingBody(request: Readable, trailers: IncomingBody['trailers
     });
     return through;
   };
-  return { stream, readAll: (maxBytes, budget) => readWhole(stream(), maxBytes, budget), trailers };
+  return { stream, readAll: (...how) => readWhole(stream(), ...how), trailers };
 }
 
 /** What is held while a client takes its time is held from all others. */
 const maxReadMs = 10 * 60_000;
 
-/** Collects a body. Rejects with a RefusedError when it is larger, breaks off, or does not fit the budget. */
-export async function readWhole(body: Readable, maxBytes: number, budget: BodyBudget): Promise<Buffer> {
+/**
+ * Collects a body, in the turns of its session where a lane is given. Rejects with a RefusedError when it is larger,
+ * breaks off, or does not fit the budget.
+ */
+export async function readWhole(
+  body: Readable,
+  maxBytes: number,
+  budget: BodyBudget,
+  lane?: Lane,
+): Promise<Buffer> {
   const pieces = new Pieces();
+  const pace = new Pace(lane);
   let bytes = 0;
   const timer = setTimeout(() => {
     const message = `The body took longer than ${maxReadMs / 60_000} minutes.`;
@@ -100,6 +114,7 @@ export async function readWhole(body: Readable, maxBytes: number, budget: BodyBu
       if (!budget.take(chunk.byteLength)) throw noRoom();
       bytes += chunk.byteLength;
       pieces.add(chunk);
+      await pace.passed(chunk.byteLength);
     }
     return pieces.take();
   } catch (error) {

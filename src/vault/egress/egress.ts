@@ -19,6 +19,7 @@ import { BodyBudget } from './bodies.ts';
 import { type Connect, connectTrusting, type Resolve, systemResolve } from './dialing.ts';
 import { FairQueue } from './fair-queue.ts';
 import type { GitNeeds } from './git-door.ts';
+import { JsonBodies } from './json-bodies.ts';
 import { type Notification, type NotificationResult, sendNotification } from './notifications.ts';
 import { readCeiling } from './operator-settings.ts';
 import type { EgressParts } from './parts.ts';
@@ -131,6 +132,7 @@ export class Egress {
       network,
       budget: new BodyBudget(maxHeldBodyBytes),
       queue: new FairQueue(),
+      jsonBodies: new JsonBodies(),
       redactions: new Redactions(),
       limits: start.limits ?? defaults.egress,
       internalSocket: start.internalSocket,
@@ -283,6 +285,7 @@ export class Egress {
     await Promise.all([...this.#sessions.keys()].map((sessionId) => this.closeSession(sessionId)));
     await Promise.race([this.#parts.tokens.settled(), sleep(revokeGraceMs, undefined, { ref: false })]);
     await this.#pools.destroy();
+    await this.#parts.jsonBodies.close();
     await this.#parts.recorder.stop();
     await this.#parts.database.$client.end();
   }

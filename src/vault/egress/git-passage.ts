@@ -49,7 +49,9 @@ export async function gitPassage(asking: Asking): Promise<PassageResult> {
   const fetches = verdict.capability === 'github:repo.read';
   if (request.body.kind !== 'none') {
     asking.wantBody();
-    body = fetches ? await asking.body.readAll(maxFetchBytes, session.budget) : asking.body.stream();
+    body = fetches
+      ? await asking.body.readAll(maxFetchBytes, session.budget, session.lane)
+      : asking.body.stream();
   }
   const reader = fetches ? await readingOf(asking, about, verdict, body) : undefined;
   if (verdict.pushes) {

@@ -13,7 +13,7 @@ import {
   responseFraming,
 } from './http1-head.ts';
 import { type UpstreamRequest, writeHead } from './http1-outgoing.ts';
-import { startUpload, type Upload } from './http1-upload.ts';
+import { inPieces, maxAtOnceBytes, startUpload, type Upload } from './http1-upload.ts';
 
 /** Told what becomes of a request, in undici's form. */
 export type UpstreamHandler = Required<
@@ -114,7 +114,7 @@ export class Exchange implements Dispatcher.DispatchController {
     if (body === null) {
       socket.write(head, 'latin1');
       this.#sent = true;
-    } else if (Buffer.isBuffer(body)) {
+    } else if (Buffer.isBuffer(body) && body.byteLength <= maxAtOnceBytes) {
       socket.cork();
       socket.write(head, 'latin1');
       socket.write(body);
@@ -123,7 +123,7 @@ export class Exchange implements Dispatcher.DispatchController {
       this.#handler.onBodySent(body);
     } else {
       this.#upload = startUpload({
-        ...{ body, sink: socket, head, isChunked, trailers, announcedBytes, lane },
+        ...{ body: inPieces(body), sink: socket, head, isChunked, trailers, announcedBytes, lane },
         onPiece: (piece) => {
           this.#uploaded();
           this.#handler.onBodySent(piece);

@@ -1,5 +1,6 @@
 import { Readable } from 'node:stream';
 import { type BodyBudget, type IncomingBody, readWhole } from './bodies.ts';
+import type { Lane } from './fair-queue.ts';
 import { BodyReader } from './http1-body.ts';
 import type { RequestFraming } from './http1-head.ts';
 
@@ -40,8 +41,8 @@ export class Http1Body extends Readable implements IncomingBody {
     return this;
   }
 
-  readAll(maxBytes: number, budget: BodyBudget): Promise<Buffer> {
-    return readWhole(this, maxBytes, budget);
+  readAll(maxBytes: number, budget: BodyBudget, lane?: Lane): Promise<Buffer> {
+    return readWhole(this, maxBytes, budget, lane);
   }
 
   trailers(): readonly string[] {

@@ -1,4 +1,4 @@
-import type { Readable } from 'node:stream';
+import { Readable } from 'node:stream';
 import { errors } from 'undici';
 import type { Lane } from './fair-queue.ts';
 import { type UpstreamRequest, writeEnd } from './http1-outgoing.ts';
@@ -31,6 +31,19 @@ export interface Upload {
   drained(): void;
   /** Sends no more; what was not read of the body is not wanted. */
   stop(): void;
+}
+
+/** A body that is there as a whole is sent at once up to this size, and larger ones in turns as any. */
+export const maxAtOnceBytes = 128 * 1024;
+const pieceBytes = 64 * 1024;
+
+/** A body as it is sent piece by piece. */
+export function inPieces(body: Readable | Buffer): Readable {
+  return Buffer.isBuffer(body) ? Readable.from(pieces(body)) : body;
+}
+
+function* pieces(body: Buffer): Generator<Buffer> {
+  for (let at = 0; at < body.byteLength; at += pieceBytes) yield body.subarray(at, at + pieceBytes);
 }
 
 /** Sends a body piece by piece, in chunks where its length is not known. */

@@ -4,7 +4,7 @@ import { Deadline } from './deadline.ts';
 import type { UpstreamHandler } from './http1-exchange.ts';
 import { fieldsByName, headerValues } from './http1-head.ts';
 import type { UpstreamRequest } from './http1-outgoing.ts';
-import { startUpload, type Upload } from './http1-upload.ts';
+import { inPieces, maxAtOnceBytes, startUpload, type Upload } from './http1-upload.ts';
 import { http2Fields } from './http2-outgoing.ts';
 
 /** A request that no upstream begins is not offered to ever more connections. */
@@ -81,7 +81,7 @@ export class Http2Exchange implements Dispatcher.DispatchController {
     this.#handler.onRequestStart(this, undefined);
     if (this.aborted) return undefined;
     const fields = http2Fields(this.request, authority);
-    const isStream = body !== null && !Buffer.isBuffer(body);
+    const isStream = body !== null && !(Buffer.isBuffer(body) && body.byteLength <= maxAtOnceBytes);
     let stream: ClientHttp2Stream;
     try {
       if (!fields) throw new Error('a header holds what no header may');
@@ -105,10 +105,10 @@ export class Http2Exchange implements Dispatcher.DispatchController {
     return stream;
   }
 
-  #send(stream: ClientHttp2Stream, body: Exclude<UpstreamRequest['body'], Buffer | null>): void {
+  #send(stream: ClientHttp2Stream, body: Exclude<UpstreamRequest['body'], null>): void {
     const [length] = headerValues(this.request.headers, 'content-length');
     const upload = startUpload({
-      ...{ body, sink: stream, head: '', isChunked: false, trailers: undefined },
+      ...{ body: inPieces(body), sink: stream, head: '', isChunked: false, trailers: undefined },
       announcedBytes: length === undefined ? undefined : Number(length),
       lane: this.request.lane,
       onPiece: (piece) => {

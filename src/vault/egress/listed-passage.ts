@@ -124,7 +124,7 @@ async function bodyWith(asking: Asking, variables: readonly OpenVariable[], keep
   const isSmall = request.body.kind === 'length' && request.body.bytes <= maxReplayBytes;
   if (isSmall && (keep || variables.length > 0)) {
     wantBody();
-    const bytes = await body.readAll(maxReplayBytes, session.budget);
+    const bytes = await body.readAll(maxReplayBytes, session.budget, session.lane);
     const filled =
       variables.length > 0 ? Buffer.from(fillIn(bytes.toString('latin1'), variables), 'latin1') : bytes;
     return { headers, body: filled, replayable: true };

@@ -1,7 +1,6 @@
 import { type Asking, unmapped } from './asking.ts';
 import { isHeaderValue, withHeader } from './header-rules.ts';
 import {
-  checkModelBody,
   type ModelName,
   type ModelWire,
   maxModelBodyBytes,
@@ -55,7 +54,7 @@ export async function modelPassage(asking: Asking, model: ModelName): Promise<Pa
   };
 }
 
-/** Reads, judges and writes anew: what was judged is what is sent, whatever another parser had made of the bytes. */
+/** The body as it goes on, or why it does not. */
 async function readModelBody(
   { parts, session, policy, request, headers, body, wantBody }: Asking,
   wire: Exclude<ModelWire, 'none'>,
@@ -72,12 +71,8 @@ async function readModelBody(
     }
   }
   wantBody();
-  const bytes = await body.readAll(maxModelBodyBytes, session.budget);
-  try {
-    const parsed: unknown = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
-    const refusal = checkModelBody(wire, parsed, mayReachThroughModel(policy, parts.rules));
-    return refusal ? { ok: false, refusal } : Buffer.from(JSON.stringify(parsed));
-  } catch {
-    return { ok: false, refusal: refuse('model.body', 'The body of a model request must be JSON.', 400) };
-  }
+  const bytes = await body.readAll(maxModelBodyBytes, session.budget, session.lane);
+  const mayReachOut = mayReachThroughModel(policy, parts.rules);
+  const judged = await parts.jsonBodies.judge(session, { bytes, wire, mayReachOut });
+  return judged.ok ? judged.body : judged;
 }

@@ -74,33 +74,10 @@ export async function searchWhole(
 ): Promise<Refusal | undefined> {
   if (search.active) search.text(body.toString('latin1'));
   if (search.hits > 0) return refusal;
-  const text = textsOf(body);
+  const text = await parts.jsonBodies.texts(session, body);
   if (text === undefined) return undefined;
   const checked = await parts.secrets.check(session.organizationId, text).catch(() => {
     throw unreadable();
   });
   return checked.ok ? undefined : refusal;
-}
-
-/** Every text in a JSON document, names too; undefined when it is none. */
-function textsOf(body: Buffer): string | undefined {
-  let root: unknown;
-  try {
-    root = JSON.parse(body.toString('utf8'));
-  } catch {
-    return undefined;
-  }
-  const texts: string[] = [];
-  const waiting: unknown[] = [root];
-  while (waiting.length > 0) {
-    const value = waiting.pop();
-    if (typeof value === 'string') texts.push(value);
-    else if (typeof value === 'object' && value !== null) {
-      for (const [name, child] of Object.entries(value)) {
-        texts.push(name);
-        waiting.push(child);
-      }
-    }
-  }
-  return texts.join('\n');
 }

@@ -10,6 +10,7 @@ import type { BodyBudget } from './bodies.ts';
 import type { ClientResponse } from './client-messages.ts';
 import type { FairQueue } from './fair-queue.ts';
 import type { GitNeeds } from './git-door.ts';
+import type { JsonBodies } from './json-bodies.ts';
 import type { RequestNeeds, WritersIn } from './provider-door.ts';
 import type { EgressRecord, Recorder } from './records.ts';
 import type { Redactions } from './redaction.ts';
@@ -37,6 +38,7 @@ export interface EgressParts {
   network: PoolOptions;
   budget: BodyBudget;
   queue: FairQueue;
+  jsonBodies: JsonBodies;
   /** Of each session. */
   limits: EgressLimits;
   /** Searches of what comes back for what was put on. */

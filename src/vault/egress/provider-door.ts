@@ -2,6 +2,7 @@ import type { Capability } from '../../capabilities/capability.ts';
 import { decideFor } from '../../capabilities/decide.ts';
 import type { ProviderName } from '../../store/schema.ts';
 import type { RefUpdate } from './git-commands.ts';
+import { holdsMoreValues } from './json-values.ts';
 import type { DoorWriter } from './protocol.ts';
 import { type Refusal, refuse } from './refusal.ts';
 import { internalHost, type SessionPolicy } from './session-policy.ts';
@@ -144,6 +145,9 @@ export function ownBranchPrefix({ slug }: Pick<SessionPolicy, 'slug'>): string {
   return slug ? `tagalong/${slug}/` : 'tagalong/';
 }
 
+/** It holds two. */
+const maxBranchValues = 100;
+
 /**
  * The gate for a new branch that a body names: it needs what pushing it would. The body is answered as it was read, so
  * that the provider reads the same. Pure.
@@ -155,13 +159,16 @@ export function decideNewBranch(
 ): { ok: true; body: Buffer } | { ok: false; refusal: Refusal } {
   let value: unknown;
   try {
-    value = JSON.parse(body.toString('utf8'));
+    value = holdsMoreValues(body, maxBranchValues) ? undefined : JSON.parse(body.toString('utf8'));
   } catch {
     value = undefined;
   }
   const ref = typeof value === 'object' && value !== null && 'ref' in value ? value.ref : undefined;
   if (typeof ref !== 'string') {
-    return { ok: false, refusal: refuse('github.git', 'The body must be a JSON object with a `ref`.') };
+    return {
+      ok: false,
+      refusal: refuse('github.git', 'The body must be a JSON object with a `ref` and little else.'),
+    };
   }
   const own = ownBranchPrefix(policy);
   const capability = updateNeed?.({ ref, kind: 'create' }, own);

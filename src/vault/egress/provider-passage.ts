@@ -121,7 +121,7 @@ async function readBody({ session, request, body, wantBody }: Asking) {
   if (request.body.kind === 'none') return { body: null, replayable: true };
   wantBody();
   if (request.body.kind === 'length' && request.body.bytes <= maxReplayBytes) {
-    return { body: await body.readAll(maxReplayBytes, session.budget), replayable: true };
+    return { body: await body.readAll(maxReplayBytes, session.budget, session.lane), replayable: true };
   }
   return { body: body.stream(), replayable: false };
 }

@@ -15,6 +15,7 @@ import { SessionAuthority } from './certificates.ts';
 import { systemConnect } from './dialing.ts';
 import { FairQueue } from './fair-queue.ts';
 import { parseHostPattern } from './host-names.ts';
+import { JsonBodies } from './json-bodies.ts';
 import { noNetworking } from './networking.ts';
 import type { EgressParts } from './parts.ts';
 import { ProxySession } from './proxy-session.ts';
@@ -134,6 +135,7 @@ function trialParts(target: string, write: (rows: readonly EgressRecord[]) => vo
     rules: { modelCredentials: {}, upstreams },
     needs: {},
     queue: new FairQueue(),
+    jsonBodies: new JsonBodies(),
     writersIn: {},
     git: undefined,
     network: {
