@@ -3,9 +3,9 @@ import { type AddressInfo, connect, createServer } from 'node:net';
 import { Writable } from 'node:stream';
 import { setImmediate as turn } from 'node:timers/promises';
 import { afterEach, expect, it, vi } from 'vitest';
+import { passedBy } from '../../src/vault/egress/garbage.ts';
 import { Http1Response } from '../../src/vault/egress/http1-response.ts';
 import { writeJoined } from '../../src/vault/egress/joined-writes.ts';
-import { passedBy } from '../../src/vault/egress/young-garbage.ts';
 
 /** A sink that keeps what each write brought. */
 function makeSink() {

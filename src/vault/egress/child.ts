@@ -17,7 +17,7 @@ interface Waiting {
 }
 
 /**
- * Small young generation: relaying makes much short-lived garbage, which is collected on demand too (`young-garbage.ts`).
+ * Small young generation: relaying makes much short-lived garbage, which is collected on demand too (`garbage.ts`).
  * The whole heap is collected seldom: while it is, every session waits, and the connections of one that opens many are
  * enough to begin it. No inspector: the heap holds secrets.
  */

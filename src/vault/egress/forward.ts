@@ -5,6 +5,7 @@ import { AnswerWriter } from './answer-writer.ts';
 import type { BodyBudget } from './bodies.ts';
 import type { ClientResponse } from './client-messages.ts';
 import type { Lane } from './fair-queue.ts';
+import { passedBy } from './garbage.ts';
 import { forwardedResponseHeaders, rawPairs } from './header-rules.ts';
 import { HeldAnswer, type Hold } from './held-answer.ts';
 import type { UpstreamHandler } from './http1-exchange.ts';
@@ -16,7 +17,6 @@ import type { Redaction } from './redaction.ts';
 import { failed, malformed, type Refusal, RefusedError } from './refusal.ts';
 import { patientMs, refusalOfFailure, type Silence, watchUpload } from './upstream-failure.ts';
 import type { Upstream } from './upstream-pools.ts';
-import { passedBy } from './young-garbage.ts';
 
 /** Reads along what comes back. */
 export interface AnswerReader {

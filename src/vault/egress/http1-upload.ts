@@ -1,10 +1,10 @@
 import { Readable } from 'node:stream';
 import { errors } from 'undici';
 import type { Lane } from './fair-queue.ts';
+import { passedBy } from './garbage.ts';
 import { type UpstreamRequest, writeEnd } from './http1-outgoing.ts';
 import { type Sink, writeJoined } from './joined-writes.ts';
 import { PacedStream } from './pace.ts';
-import { passedBy } from './young-garbage.ts';
 
 export interface UploadOptions {
   body: Readable;

@@ -1,8 +1,8 @@
 import type { Socket } from 'node:net';
 import type { Duplex, Readable, Transform, Writable } from 'node:stream';
 import type { Lane } from './fair-queue.ts';
+import { passedBy } from './garbage.ts';
 import { PacedStream } from './pace.ts';
-import { passedBy } from './young-garbage.ts';
 
 const lingerMs = 2_000;
 /** A connection on which nothing comes for this long is ended; clients and servers ping well within it. */

@@ -13,3 +13,18 @@ export function passedBy(bytes: number): void {
   sinceBytes = 0;
   globalThis.gc?.({ type: 'minor' });
 }
+
+/** Of what is held whole one at a time: as much as the largest of it usually is. */
+const everyHeldBytes = 32 * 1024 * 1024;
+let sinceHeldBytes = 0;
+
+/**
+ * Told of what was held whole for a while, and is not needed any more. V8 would let several times of what is held lie
+ * before it looks for it, since the whole heap is to be collected seldom.
+ */
+export function letGo(bytes: number): void {
+  sinceHeldBytes += bytes;
+  if (sinceHeldBytes < everyHeldBytes) return;
+  sinceHeldBytes = 0;
+  globalThis.gc?.();
+}
