@@ -16,6 +16,16 @@ test('a share of what may be held is bounded by itself and by the whole', () => 
   expect(whole.take(1)).toBe(false);
 });
 
+test('what is held is counted until it is let go, once', () => {
+  const budget = new BodyBudget(10);
+  const letGo = budget.hold(6);
+  expect(() => budget.hold(5)).toThrow('Too many large requests at once');
+  letGo();
+  letGo();
+  expect(budget.take(10)).toBe(true);
+  expect(budget.take(1)).toBe(false);
+});
+
 test('many small pieces are the same as one', async () => {
   const pieces = new Pieces();
   const text = Array.from({ length: 1_000 }, (_, i) => String(i % 10)).join('');

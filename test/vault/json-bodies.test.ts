@@ -67,13 +67,13 @@ describe('bodies that are JSON', () => {
       const plain = model(conversation(texts));
       const expected = judgeModelBody({ ...plain, bytes: Buffer.from(plain.bytes) });
       expect(expected.ok).toBe(true);
+      const broken = { ...plain, bytes: Buffer.from(plain.bytes.subarray(0, -1)) };
       expect(await bodies.judge(bodies, plain)).toEqual(expected);
       const reaching = model({ ...conversation(texts), mcp_servers: [{ url: 'https://evil.example' }] });
       expect(await bodies.judge(bodies, reaching)).toMatchObject({
         ok: false,
         refusal: { rule: 'model.mcp_servers' },
       });
-      const broken = { ...plain, bytes: plain.bytes.subarray(0, -1) };
       expect(await bodies.judge(bodies, broken)).toMatchObject({
         ok: false,
         refusal: { rule: 'model.body', status: 400 },

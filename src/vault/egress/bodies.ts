@@ -26,6 +26,16 @@ export class BodyBudget {
     this.#held -= bytes;
     this.#whole?.release(bytes);
   }
+
+  /** Takes so many bytes until the function that is given back is called. Throws a RefusedError when there is no room. */
+  hold(bytes: number): () => void {
+    if (!this.take(bytes)) throw noRoom();
+    let isHeld = true;
+    return () => {
+      if (isHeld) this.release(bytes);
+      isHeld = false;
+    };
+  }
 }
 
 const maxLoosePieces = 256;

@@ -43,7 +43,7 @@ export class JsonBodies {
   readonly #waiting = new Map<number, Waiting>();
   readonly #last = new WeakMap<object, Promise<unknown>>();
 
-  /** Judges the body of a model request. */
+  /** Judges the body of a model request. Its bytes may not be used afterwards. */
   async judge(session: object, body: ModelBody): Promise<JudgedModelBody> {
     const { bytes, wire, mayReachOut } = body;
     if (isQuick(bytes)) return judgeModelBody(body);
@@ -81,8 +81,11 @@ export class JsonBodies {
       const thread = this.#running();
       const id = ++this.#lastId;
       this.#waiting.set(id, { resolve, reject });
-      const copy = new Uint8Array(bytes);
-      thread.postMessage({ ...order, id, bytes: copy } satisfies ToThread, [copy.buffer]);
+      const { buffer } = bytes;
+      const isWhole = buffer instanceof ArrayBuffer && buffer.byteLength === bytes.byteLength;
+      // Of texts the bytes are still needed here.
+      const given = isWhole && order.kind === 'model' ? new Uint8Array(buffer) : new Uint8Array(bytes);
+      thread.postMessage({ ...order, id, bytes: given } satisfies ToThread, [given.buffer]);
     });
   }
 

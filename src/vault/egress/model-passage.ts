@@ -73,6 +73,11 @@ async function readModelBody(
   wantBody();
   const bytes = await body.readAll(maxModelBodyBytes, session.budget, session.lane);
   const mayReachOut = mayReachThroughModel(policy, parts.rules);
-  const judged = await parts.jsonBodies.judge(session, { bytes, wire, mayReachOut });
-  return judged.ok ? judged.body : judged;
+  const letGo = session.budget.hold(bytes.byteLength);
+  try {
+    const judged = await parts.jsonBodies.judge(session, { bytes, wire, mayReachOut });
+    return judged.ok ? judged.body : judged;
+  } finally {
+    letGo();
+  }
 }

@@ -72,7 +72,16 @@ export async function serveRequest(
     if (!result.ok) throw new RefusedError(result.refusal);
     const passage = wantsHttp2(rawHeaders) ? overHttp2(result.passage) : result.passage;
     const silence = passage.isPatient ? undefined : silenceOf(parts.limits);
-    await passOn(parts, start, session.pools, passage, response, silence);
+    const letGo = session.budget.hold(Buffer.isBuffer(passage.body) ? passage.body.byteLength : 0);
+    try {
+      const answered = () => {
+        letGo();
+        passage.answered?.();
+      };
+      await passOn(parts, start, session.pools, { ...passage, answered }, response, silence);
+    } finally {
+      letGo();
+    }
   } catch (error) {
     const refusal = refusalOf(parts, error);
     answerRefusal(response, refusal);
