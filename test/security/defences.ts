@@ -357,6 +357,14 @@ export const defences: readonly Defence[] = [
     title: 'may not hold millions of values, which would take seconds and hundreds of MiB to read',
   },
   {
+    name: 'a held body is counted until its answer begins',
+    file: 'src/vault/egress/session-door.ts',
+    text: 'session.budget.hold(Buffer.isBuffer(passage.body) ? passage.body.byteLength : 0)',
+    without: 'session.budget.hold(0)',
+    test: 'test/vault/control.test.ts',
+    title: 'holds no more of one session than it may, counted until the model answers',
+  },
+  {
     name: 'large JSON is read beside the loop',
     file: 'src/vault/egress/json-bodies.ts',
     text: 'return bytes.byteLength <= maxOwnBytes && !holdsMoreValues(bytes, maxOwnValues);',

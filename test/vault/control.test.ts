@@ -1,4 +1,5 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import type { ServerResponse } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -88,6 +89,24 @@ describe('the egress process under its control', () => {
 
     writeFileSync(file, `{"model":"claude","messages":[${Array(2_000_000).fill('{}').join(',')}]}`);
     expect((await send()).stdout).toContain('may hold at most 250000 values');
+  });
+
+  it('holds no more of one session than it may, counted until the model answers', async () => {
+    const file = join(folder, 'large.json');
+    const content = 'x'.repeat(31 * 1024 * 1024);
+    writeFileSync(file, JSON.stringify({ model: 'claude', messages: [{ role: 'user', content }] }));
+    const send = () => curl(door, 'https://api.anthropic.com/v1/messages', '-d', `@${file}`);
+    const usual = upstream.answer;
+    const waiting: ServerResponse[] = [];
+    upstream.answer = (_request, response) => waiting.push(response);
+    const held = Array.from({ length: 3 }, send);
+    await expect.poll(() => waiting.length, { timeout: 60_000 }).toBe(3);
+    expect((await send()).stdout).toContain('Too many large requests at once');
+    upstream.answer = usual;
+    for (const response of waiting) response.end('{"ok":true}');
+    expect((await Promise.all(held)).map(({ stdout }) => stdout)).toEqual(Array(3).fill('{"ok":true}'));
+    expect((await send()).stdout).toBe('{"ok":true}');
+    upstream.seen.splice(0);
   });
 
   it('lets its threads in the background come after the one that serves', () => {
