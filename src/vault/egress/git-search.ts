@@ -1,7 +1,7 @@
 import { Transform } from 'node:stream';
 import { setImmediate as breathe } from 'node:timers/promises';
 import { type BodyBudget, noRoom } from './bodies.ts';
-import { letGo } from './garbage.ts';
+import { wasHeld } from './garbage.ts';
 import { deflatedBound, inflateObject, insertedByDelta, readPackHead, readPackObject } from './git-pack.ts';
 import type { Redaction } from './redaction.ts';
 import { type Refusal, RefusedError, refuse } from './refusal.ts';
@@ -68,7 +68,7 @@ class PackReader {
   /** Nothing is tried before so many bytes are there. */
   #wanted: number;
   #left: 'commands' | 'pack' | number = 'commands';
-  #letGoBytes = 0;
+  #heldBytes = 0;
   #ended = false;
 
   constructor(options: PushSearch) {
@@ -138,8 +138,8 @@ class PackReader {
   async #object(bytes: Buffer, at: number): Promise<number> {
     const { budget, hashBytes } = this.#options;
     // Of the object before: not before all that held it has ended.
-    letGo(this.#letGoBytes);
-    this.#letGoBytes = 0;
+    wasHeld(this.#heldBytes);
+    this.#heldBytes = 0;
     const head = readPackObject(bytes, at, hashBytes);
     if (head.state === 'malformed') throw unreadable();
     if (head.state === 'more') return this.#wait(at, 64);
@@ -168,7 +168,7 @@ class PackReader {
       return dataAt + read.end;
     } finally {
       budget.release(size);
-      this.#letGoBytes = size;
+      this.#heldBytes = size;
     }
   }
 

@@ -6,8 +6,8 @@ const object = 0x7b;
 
 /**
  * Whether bytes, read as JSON, hold more than so many values. Reading JSON costs by its values much more than by its
- * bytes: 32 MiB of empty objects are 11 million of them, for which `JSON.parse` takes seconds and some 700 MiB. An empty list
- * or object counts as two. Looks at each byte outside of texts once, and stops where it is too many.
+ * bytes: 32 MiB of empty objects are 11 million of them, for which `JSON.parse` takes seconds and some 700 MiB. An empty
+ * list or object counts as two. Looks at each byte outside of texts once, and stops where it is too many.
  */
 export function holdsMoreValues(bytes: Buffer, most: number): boolean {
   let values = 1;
